@@ -1,0 +1,137 @@
+"""What a hypervisor driver does: it makes the guests of one host be as they are described.
+
+`ensure` moves one guest one step towards its description and tells what it is now; the agent calls it again until both
+agree. So a call may return a state that is not there yet (`STOPPING` while a guest shuts down). "Already so" and
+"already gone" are success. Guests outlive the process that holds the driver; `observe` finds them again by names
+derived from ids, and `ensure` adopts them. A driver never imports a database and knows nothing of tenants.
+"""
+
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+
+class Power(StrEnum):
+    """What a guest is asked to be."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+    PAUSED = "paused"
+
+
+class State(StrEnum):
+    """What a guest is seen to be. CRASHED: it ended by itself in a way that the guest did not ask for."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+    PAUSED = "paused"
+    STOPPING = "stopping"
+    CRASHED = "crashed"
+    ABSENT = "absent"
+
+
+class Disk(msgspec.Struct, frozen=True, kw_only=True):
+    """A disk of a guest. The driver makes it as a copy-on-write layer over `base`, or empty, if it is not there yet.
+
+    id: names it; also its serial number in the guest (first 20 characters).
+    base: absolute path of an immutable image on this host, already inspected; None for an empty disk.
+    base_format: `qcow2` or `raw`; never guessed.
+    size: bytes the guest sees; at least the virtual size of the base.
+    bus: `virtio`, `scsi`, `sata` or `ide`.
+    """
+
+    id: str
+    size: int
+    base: str | None = None
+    base_format: str = "raw"
+    bus: str = "virtio"
+
+
+class Nic(msgspec.Struct, frozen=True, kw_only=True):
+    """A network card. Its tap (`core.ids.tap_name(port_id)`) is made by the network driver before the guest starts."""
+
+    port_id: str
+    mac: str
+    mtu: int = 1500
+    model: str = "virtio"
+
+
+class Guest(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole description of one guest.
+
+    id: the server's id. vcpus: count. memory: bytes. disks: the first is the one it boots from.
+    firmware: `bios` or `uefi`. kernel, initrd: absolute paths for a direct boot, with `cmdline`.
+    config_drive: absolute path of an ISO 9660 or vfat image, attached read-only as a disk labelled config-2.
+    boots: counts hard or soft restarts asked for; a running guest that was started at a lower count is restarted.
+    soft: whether stopping and restarting asks the guest first (ACPI) and forces only after `grace` seconds.
+    cpu_shares: relative weight under contention, 1024 = one vCPU's worth. metadata: SMBIOS strings (`uuid` = id).
+    """
+
+    id: str
+    vcpus: int
+    memory: int
+    disks: tuple[Disk, ...] = ()
+    nics: tuple[Nic, ...] = ()
+    power: Power = Power.RUNNING
+    boots: int = 0
+    soft: bool = False
+    grace: float = 60.0
+    firmware: str = "bios"
+    kernel: str | None = None
+    initrd: str | None = None
+    cmdline: str = ""
+    config_drive: str | None = None
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """What is seen of one guest. `fault`: a public sentence when it could not be brought to what was asked.
+
+    boots: the count it was last started with. started: seconds since the epoch, 0 when it does not run.
+    """
+
+    id: str
+    state: State
+    boots: int = 0
+    started: float = 0.0
+    fault: str | None = None
+
+
+class Host(msgspec.Struct, frozen=True, kw_only=True):
+    """What the host offers. `acceleration`: `kvm` (proved by a guest) or `tcg`; `why` says in a sentence why not KVM."""
+
+    hypervisor: str
+    version: int
+    acceleration: str
+    why: str
+    vcpus: int
+    memory: int
+    disk: int
+    disk_free: int
+    memory_free: int
+    cpu_model: str
+
+
+class Hypervisor(Protocol):
+    """Asynchronous; one caller per guest at a time, any number of guests at once."""
+
+    async def host(self) -> Host:
+        """What this host offers now."""
+
+    async def observe(self) -> list[Seen]:
+        """Every guest of ours on this host, running or not, found by name; also those nobody asks for any more."""
+
+    async def ensure(self, guest: Guest) -> Seen:
+        """Move `guest` one step towards its description. Raises DriverError with a public sentence when it cannot."""
+
+    async def remove(self, guest_id: str) -> None:
+        """End the guest and delete all that was made for it: process, disks, sockets, cgroup, logs, uid. Idempotent."""
+
+    async def console(self, guest_id: str) -> bytes:
+        """The tail of its serial console, at most 100 KiB kept over restarts; empty when there is none."""
+
+    async def diagnostics(self, guest_id: str) -> dict[str, object]:
+        """Counters of a running guest in the keys of Compute's diagnostics 2.48 (cpu_details, disk_details, nic_details, memory_details …)."""
+
+    async def close(self) -> None:
+        """Let go of sockets and tasks; guests go on."""
