@@ -1,0 +1,1 @@
+"""HTTP for every service: route declarations, versions, faults, paging, encoding. Knows no service and no driver."""

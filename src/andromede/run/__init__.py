@@ -1,0 +1,1 @@
+"""What people run: the CLI, configuration, wiring of processes, supervision. The only part that knows every other."""

@@ -1,0 +1,116 @@
+"""Connections and transactions.
+
+Two kinds of transaction, the same on both databases: `read` sees one snapshot; `write` is serializable (SQLite takes its
+one write lock at the start, PostgreSQL detects conflicts), so rules checked inside it (quotas, unique names, room on a
+host) hold. `Database.run` repeats a write that lost a conflict; what it runs must therefore only touch the database.
+"""
+
+import random
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from andromede.core.errors import Unavailable
+
+T = TypeVar("T")
+_TRIES = 12
+_CONFLICTS = {"40001", "40P01"}  # serialization_failure, deadlock_detected
+
+
+class Database:
+    """One database. Threads may share it; each transaction uses a connection of its own.
+
+    url: `sqlite:////path/file.db` or `postgresql+psycopg://…`. pool: connections kept.
+    """
+
+    def __init__(self, url: str, *, pool: int = 16) -> None:
+        parsed = make_url(url)
+        self.sqlite = parsed.get_backend_name() == "sqlite"
+        self._turn = threading.Lock()
+        if self.sqlite:
+            if parsed.database:
+                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+            arguments: dict[str, Any] = {"connect_args": {"check_same_thread": False, "timeout": 15}}
+        else:
+            arguments = {"pool_pre_ping": True}
+        self.engine: Engine = create_engine(parsed, pool_size=pool, max_overflow=pool, **arguments)
+        if self.sqlite:
+            event.listen(self.engine, "connect", _prepare_sqlite)
+            event.listen(self.engine, "begin", _begin_sqlite)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One snapshot; whatever is written in it is rolled back."""
+        options = {} if self.sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        with self.engine.connect().execution_options(**options) as connection, connection.begin() as transaction:
+            try:
+                yield connection
+            finally:
+                transaction.rollback()
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One serializable transaction, committed at the end of the block unless it raises. May raise a conflict: see `run`."""
+        after: list[Callable[[], None]] = []
+        options: dict[str, Any] = {"after": after}
+        options |= {"writes": True} if self.sqlite else {"isolation_level": "SERIALIZABLE"}
+        with self._turn if self.sqlite else nullcontext():
+            with self.engine.connect().execution_options(**options) as connection, connection.begin():
+                yield connection
+        for action in after:
+            action()
+
+    def run(self, work: Callable[[Connection], T]) -> T:
+        """`work` in a write transaction, again from the start when the database says that it conflicts with another.
+
+        Raises Unavailable when it still conflicts after a dozen tries, or the database does not answer.
+        """
+        for attempt in range(_TRIES):
+            try:
+                with self.write() as connection:
+                    return work(connection)
+            except DBAPIError as error:
+                if not _conflict(error):
+                    raise
+                if attempt == _TRIES - 1:
+                    raise Unavailable("The cloud is too busy to change this now; try again.") from error
+                time.sleep(random.uniform(0.2, 1.0) * min(0.005 * 2**attempt, 0.5))  # noqa: S311
+        raise AssertionError
+
+    def look(self, work: Callable[[Connection], T]) -> T:
+        """`work` in a read transaction."""
+        with self.read() as connection:
+            return work(connection)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+
+def after_commit(connection: Connection, action: Callable[[], None]) -> None:
+    """Have `action` run once the transaction of `connection` is committed; never when it is rolled back."""
+    connection.get_execution_options()["after"].append(action)
+
+
+def _conflict(error: DBAPIError) -> bool:
+    if isinstance(error, OperationalError) and isinstance(error.orig, sqlite3.OperationalError):
+        return "locked" in str(error.orig) or "busy" in str(error.orig)
+    return getattr(error.orig, "sqlstate", None) in _CONFLICTS
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=15000", "cache_size=-4096"):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writes") else "BEGIN")

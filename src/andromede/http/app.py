@@ -1,0 +1,350 @@
+"""The ASGI application: finds the route, proves the caller, opens the transaction, calls the handler, writes the answer.
+
+One request is one transaction. Nothing of a service is known here; identity is reached through `Authenticator`.
+"""
+
+import asyncio
+import contextvars
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol, cast
+from urllib.parse import parse_qsl, unquote
+
+import msgspec
+import structlog
+from falcon.routing import CompiledRouter
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
+
+from andromede.core.clock import monotonic
+from andromede.core.context import NOBODY, Caller, Context, Parts, Query
+from andromede.core.errors import BadRequest, CloudError, Conflict, Forbidden, MethodNotAllowed, NotFound, TooLarge, Unauthorized
+from andromede.core.ids import new_request_id
+from andromede.db.engine import Database
+from andromede.http import faults, wire
+from andromede.http.api import Api, Route
+from andromede.http.policy import Level
+from andromede.http.response import Response
+
+log = structlog.get_logger("api")
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+QuotaCheck = Callable[[Context, dict[str, int], str | None], None]
+
+
+class Authenticator(Protocol):
+    """Tells who a token proves."""
+
+    def quick(self, token: str) -> Caller | None:
+        """Without the database, or None where that needs it. Raises Unauthorized."""
+
+    def identify(self, token: str) -> Caller:
+        """With the database. Raises Unauthorized."""
+
+
+class Body:
+    """The chunks of a streamed request."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise BadRequest("The connection ended before the whole body had come.")
+            if chunk := message.get("body"):
+                yield chunk
+            more = message.get("more_body", False)
+
+
+class _Router(CompiledRouter):
+    """Falcon's router, with a node of ours in the place of a resource."""
+
+    def map_http_methods(self, resource: object, **_kwargs: object) -> dict[str, Any]:  # noqa: ARG002
+        return {}
+
+
+class _Node:
+    """All the routes of one path, by method."""
+
+    def __init__(self, api: Api) -> None:
+        self.api = api
+        self.methods: dict[str, list[Route]] = {}
+
+    def allowed(self) -> str:
+        return ", ".join(sorted({*self.methods, *(["HEAD"] if "GET" in self.methods else [])}))
+
+
+class App:
+    """The application over `apis`.
+
+    public_url: where clients reach it, for links; threads: how many requests do database work at once.
+    """
+
+    def __init__(
+        self,
+        apis: Sequence[Api],
+        *,
+        parts: Parts,
+        database: Database,
+        authenticator: Authenticator,
+        quota: QuotaCheck | None = None,
+        public_url: str = "http://127.0.0.1:5000",
+        threads: int = 12,
+    ) -> None:
+        self.apis = list(apis)
+        self.parts, self.database, self.authenticator, self.quota = parts, database, authenticator, quota
+        self.public_url = public_url.rstrip("/")
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="request")
+        self._router = _Router()
+        nodes: dict[str, _Node] = {}
+        for api in self.apis:
+            for route in api.routes:
+                path = route.path or "/"
+                if path not in nodes:
+                    nodes[path] = _Node(api)
+                    self._router.add_route(path, nodes[path])
+                nodes[path].methods.setdefault(route.method, []).append(route)
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1000})
+            return
+        started = monotonic()
+        ctx = self._context(scope)
+        api: Api | None = None
+        try:
+            node, params = self._find(ctx.path)
+            api = node.api
+            ctx.base = self.public_url + api.prefix
+            if api.versions:
+                ctx.version = api.versions.negotiate(ctx.headers)
+            response, status = await self._serve(node, ctx, params, scope, receive)
+        except CloudError as error:
+            response, status = self._fault(error, api or self._closest(ctx.path), ctx), error.status
+        except Exception as error:
+            log.exception("request failed", request_id=ctx.request_id, method=ctx.method, path=ctx.path)
+            hidden = CloudError("An unexpected error prevented the server from fulfilling your request.")
+            hidden.__cause__ = error
+            response, status = self._fault(hidden, api or self._closest(ctx.path), ctx), 500
+        await self._answer(send, ctx, api, response, status)
+        caller = ctx.caller
+        log.info(
+            "request", method=ctx.method, path=ctx.path, status=status, ms=round((monotonic() - started) * 1000, 1),
+            request_id=ctx.request_id, user=caller.user_id or None, project=caller.project_id,
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """Wait for the requests under way."""
+        self._pool.shutdown()
+
+    def _context(self, scope: dict[str, Any]) -> Context:
+        headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]}
+        pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        client = scope.get("client") or ("",)
+        path = scope["path"].rstrip("/") or "/"
+        return Context(
+            request_id=new_request_id(), query=Query(pairs), headers=headers, path=path, method=scope["method"],
+            parts=self.parts, quota=self.quota, root=self.public_url, remote=str(client[0]),
+        )  # fmt: skip
+
+    def _find(self, path: str) -> tuple[_Node, dict[str, str]]:
+        found = self._router.find(path)
+        if found is None:
+            raise NotFound("The resource could not be found.")
+        node, _methods, params, *_ = cast("tuple[_Node, Any, dict[str, str]]", found)
+        return node, params
+
+    def _closest(self, path: str) -> Api | None:
+        return next((api for api in self.apis if path.startswith("/" + api.prefix.strip("/").partition("/")[0])), None)
+
+    async def _serve(
+        self, node: _Node, ctx: Context, params: dict[str, str], scope: dict[str, Any], receive: Receive
+    ) -> tuple[Response, int]:
+        method = "GET" if ctx.method == "HEAD" and "HEAD" not in node.methods else ctx.method
+        routes = node.methods.get(method)
+        if routes is None:
+            raise MethodNotAllowed(f"The method {ctx.method} is not allowed for this resource.", headers={"allow": node.allowed()})
+        routes = [route for route in routes if route.first <= ctx.version <= route.last]
+        if not routes:
+            raise NotFound("The resource could not be found.")
+        token = ctx.headers.get("x-auth-token")
+        if token:
+            try:
+                ctx.caller = self.authenticator.quick(token) or ctx.caller
+            except Unauthorized:
+                if routes[0].policy.level is not Level.PUBLIC:
+                    raise
+                token = None
+        first = routes[0]
+        if first.inline is not None and (quick := first.inline(ctx)) is not None:
+            return quick, quick.status or first.status
+        if first.stream:
+            if token and ctx.caller is NOBODY:
+                ctx.caller = await self._in_thread(self.authenticator.identify, token)
+            self._admit(first, ctx)
+            response = _as_response(await first.handler(ctx, **params, body=Body(receive)))
+            return response, response.status or first.status
+        data = await _read(receive, first.max_body, ctx)
+        served: tuple[Response, int] = await self._in_thread(self._work, routes, ctx, params, data, token)
+        return served
+
+    async def _in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(
+            self._pool, contextvars.copy_context().run, function, *arguments
+        )
+
+    def _admit(self, route: Route, ctx: Context) -> None:
+        route.policy.check(ctx)
+        rules = ctx.caller.rules
+        if rules is not None and route.policy.level is not Level.PUBLIC and not _permitted(rules, route.api.type, ctx):
+            raise Forbidden("The application credential's access rules do not allow this request.")
+
+    def _work(
+        self, routes: list[Route], ctx: Context, params: dict[str, str], data: bytes, token: str | None
+    ) -> tuple[Response, int]:
+        if token and ctx.caller is NOBODY:
+            try:
+                ctx.caller = self.authenticator.identify(token)
+            except Unauthorized:
+                if routes[0].policy.level is not Level.PUBLIC:
+                    raise
+        route, value = _choose(routes, data)
+        self._admit(route, ctx)
+        arguments: dict[str, Any] = dict(params)
+        if route.body is not None:
+            arguments |= _body(route, ctx, data, value)
+        if route.query is not None:
+            arguments["query"] = wire.decode(route.query, dict(ctx.query.pairs), version=ctx.version)
+
+        def call(connection: Connection | None) -> Response:
+            response = _as_response(route.handler(ctx.bind(connection), **arguments))
+            if missed := set(route.quota) - ctx.taken:
+                msg = f"{route.name} declares quotas it did not take: {', '.join(sorted(missed))}"
+                raise RuntimeError(msg)
+            return response
+
+        try:
+            if route.tx == "write":
+                response = self.database.run(call)
+            elif route.tx == "read":
+                response = self.database.look(call)
+            else:
+                response = call(None)
+        except IntegrityError as error:
+            raise Conflict("This conflicts with something that exists already, or is still in use.") from error
+        finally:
+            ctx.bind(None)
+        if response.body is not None and not isinstance(response.body, bytes):
+            if route.api.versions:
+                wire.trim(response.body, ctx.version)
+            response.body = wire.encode(response.body)
+        return response, response.status or (204 if response.body is None and route.status == 200 else route.status)
+
+    def _fault(self, error: CloudError, api: Api | None, ctx: Context) -> Response:
+        body, kind = (api.fault if api else faults.generic)(error, ctx.request_id)
+        headers = list(error.headers.items())
+        if error.status == 401:
+            headers.append(("www-authenticate", f'Keystone uri="{self.public_url}/identity"'))
+        if error.status >= 500 and error.__cause__ is not None:
+            log.error("refused", request_id=ctx.request_id, error=error.message, cause=repr(error.__cause__))
+        return Response(body, headers=headers, content_type=kind)
+
+    async def _answer(self, send: Send, ctx: Context, api: Api | None, response: Response, status: int) -> None:
+        headers = [("x-openstack-request-id", ctx.request_id), *response.headers]
+        if api and api.versions and ctx.version != (0, 0):
+            headers += api.versions.headers(ctx.version)
+        if api and api.type == "compute":
+            headers.append(("x-compute-request-id", ctx.request_id))
+        body = response.body or b""
+        named = {key for key, _ in headers}
+        if (body or response.stream) and "content-type" not in named:
+            headers.append(("content-type", response.content_type))
+        if response.stream is None and status != 204 and "content-length" not in named:
+            headers.append(("content-length", str(len(body))))
+        raw = [(key.encode("latin-1"), value.encode("latin-1", "replace")) for key, value in headers]
+        await send({"type": "http.response.start", "status": status, "headers": raw})
+        if response.stream is not None and ctx.method != "HEAD":
+            async for chunk in response.stream:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            body = b""
+        await send({"type": "http.response.body", "body": b"" if ctx.method == "HEAD" or status == 204 else body})
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": message["type"] + ".complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+
+
+async def _read(receive: Receive, limit: int, ctx: Context) -> bytes:
+    length = ctx.headers.get("content-length", "0")
+    if length.isdecimal() and int(length) > limit:
+        raise TooLarge(f"The body is larger than the {limit} bytes this request may have.")
+    data = b""
+    async for chunk in Body(receive):
+        data += chunk
+        if len(data) > limit:
+            raise TooLarge(f"The body is larger than the {limit} bytes this request may have.")
+    return data
+
+
+def _as_response(value: Any) -> Response:
+    return value if isinstance(value, Response) else Response(value)
+
+
+def _choose(routes: list[Route], data: bytes) -> tuple[Route, Any]:
+    """The route that the body's one key names, with what stands behind it; or the only route."""
+    if routes[0].action is None:
+        return routes[0], None
+    try:
+        value = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest("Malformed request body") from error
+    if not isinstance(value, dict) or len(value) != 1:
+        raise BadRequest("The body must hold exactly one action.")
+    name = next(iter(value))
+    for route in routes:
+        if route.action == name:
+            return route, value[name]
+    raise BadRequest(f"There is no such action: {name}")
+
+
+def _body(route: Route, ctx: Context, data: bytes, value: Any) -> dict[str, Any]:
+    if route.action is not None:
+        return {"body": wire.decode(route.body, value, version=ctx.version)}
+    if route.body is bytes:
+        return {"body": data}
+    if not data:
+        if route.body_optional:
+            return {}
+        raise BadRequest("The request needs a body.")
+    return {"body": wire.decode(route.body, data, version=ctx.version)}
+
+
+def _permitted(rules: tuple[tuple[str, str, str], ...], service: str, ctx: Context) -> bool:
+    return any(kind == service and method == ctx.method and _matches(path, ctx.path) for kind, method, path in rules)
+
+
+def _matches(pattern: str, path: str) -> bool:
+    """`*` is one segment, `**` any number, `{name}` one; the pattern is compared with the path's end (prefixes differ)."""
+    wanted, have = [part for part in pattern.split("/") if part], [unquote(part) for part in path.split("/") if part]
+
+    def fits(left: list[str], right: list[str]) -> bool:
+        if not left:
+            return not right
+        if left[0] == "**":
+            return any(fits(left[1:], right[skip:]) for skip in range(len(right) + 1))
+        if not right:
+            return False
+        return (left[0] == "*" or left[0].startswith("{") or left[0] == right[0]) and fits(left[1:], right[1:])
+
+    return any(fits(wanted, have[skip:]) for skip in range(len(have) + 1) if skip <= 1)
