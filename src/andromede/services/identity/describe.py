@@ -1,0 +1,100 @@
+"""The body that describes a token: who, roles, scope, and the catalog of the cloud."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from andromede.core.clock import iso_micro_z
+from andromede.core.context import Caller
+from andromede.services.identity import grants
+from andromede.services.identity.auth import current_password
+from andromede.services.identity.tables import endpoint, project, region, service, trust
+from andromede.services.identity.tokens import Claims
+
+
+def _moment(seconds: float) -> str:
+    return iso_micro_z(datetime.fromtimestamp(seconds, UTC))
+
+
+def token_body(db: Connection, caller: Caller, claims: Claims, *, catalog: bool) -> dict[str, Any]:
+    """`{"token": …}` as `GET /v3/auth/tokens` answers it."""
+    kept = current_password(db, caller.user_id)
+    token: dict[str, Any] = {
+        "methods": list(caller.methods),
+        "user": {
+            "domain": {"id": caller.user_domain_id, "name": caller.user_domain_name},
+            "id": caller.user_id,
+            "name": caller.user_name,
+            "password_expires_at": iso_micro_z(kept.expires) if kept is not None and kept.expires else None,
+        },
+        "audit_ids": list(caller.audit_ids),
+        "expires_at": _moment(caller.expires),
+        "issued_at": _moment(caller.issued),
+    }
+    if caller.role_ids:
+        token["roles"] = [{"id": id_, "name": name} for id_, name in caller.role_ids]
+    if caller.project_id is not None:
+        domain = {"id": caller.project_domain_id, "name": caller.project_domain_name}
+        token["project"] = {"domain": domain, "id": caller.project_id, "name": caller.project_name}
+        token["is_domain"] = False
+    elif caller.domain_id is not None:
+        token["domain"] = {"id": caller.domain_id, "name": caller.domain_name}
+    elif caller.system:
+        token["system"] = {"all": True}
+    if caller.application_credential_id is not None:
+        token["application_credential"] = {"id": caller.application_credential_id, "restricted": not caller.unrestricted}
+        if caller.rules is not None:
+            token["application_credential"]["access_rules"] = [
+                {"service": kind, "method": method, "path": path} for kind, method, path in caller.rules
+            ]
+    if claims.trust is not None:
+        row = db.execute(select(trust).where(trust.c.id == claims.trust)).one()
+        token["OS-TRUST:trust"] = {
+            "id": row.id,
+            "impersonation": row.impersonation,
+            "trustor_user": {"id": row.trustor_id},
+            "trustee_user": {"id": row.trustee_id},
+        }
+    if catalog and caller.role_ids:
+        token["catalog"] = catalog_of(db, caller.project_id)
+    return {"token": token}
+
+
+def catalog_of(db: Connection, project_id: str | None) -> list[dict[str, Any]]:
+    """The enabled services with their enabled endpoints; `$(project_id)s` is filled in."""
+    rows = db.execute(
+        select(service.c.id, service.c.type, service.c.name, endpoint)
+        .join(endpoint, endpoint.c.service_id == service.c.id)
+        .where(service.c.enabled, endpoint.c.enabled)
+        .order_by(service.c.type, endpoint.c.interface)
+    ).mappings()
+    out: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        url = row[endpoint.c.url]
+        for name in ("$(project_id)s", "%(project_id)s", "$(tenant_id)s", "%(tenant_id)s"):
+            url = url.replace(name, project_id or "")
+        entry = out.setdefault(
+            row[service.c.id], {"type": row[service.c.type], "id": row[service.c.id], "name": row[service.c.name], "endpoints": []}
+        )
+        entry["endpoints"].append(
+            {
+                "id": row[endpoint.c.id],
+                "interface": row[endpoint.c.interface],
+                "region_id": row[endpoint.c.region_id],
+                "region": row[endpoint.c.region_id],
+                "url": url,
+            }
+        )
+    return list(out.values())
+
+
+def projects_of(db: Connection, user_id: str) -> list[Any]:
+    """The enabled projects a user can scope a token to."""
+    rows = db.execute(select(project).where(project.c.enabled).order_by(project.c.name))
+    return [row for row in rows if grants.roles_of(db, user_id, grants.on_project(db, row))]
+
+
+def regions(db: Connection) -> list[Any]:
+    """All regions."""
+    return list(db.execute(select(region).order_by(region.c.id)))

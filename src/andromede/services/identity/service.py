@@ -1,0 +1,58 @@
+"""Identity's face for the rest of the cloud: what other services and the wiring may use of it."""
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from andromede.core.context import Caller
+from andromede.db.engine import Database
+from andromede.services.identity import auth
+from andromede.services.identity.lockout import Rules
+from andromede.services.identity.passwords import Hasher
+from andromede.services.identity.secrets import Box
+from andromede.services.identity.tables import project, user
+from andromede.services.identity.tokens import Known, Signer
+
+__all__ = ["Authenticator", "project_exists", "project_names", "signing", "user_names"]
+
+
+class Authenticator:
+    """Tells the HTTP layer who a token proves."""
+
+    def __init__(self, known: Known) -> None:
+        self._known = known
+
+    def quick(self, token: str) -> Caller | None:
+        """Without the database, or None. Raises Unauthorized."""
+        proof = self._known.quick(token)
+        return None if proof is None else proof.caller
+
+    def identify(self, token: str) -> Caller:
+        """With the database. Raises Unauthorized."""
+        return self._known.identify(token)
+
+
+def signing(database: Database, keys: Path, *, hasher: Hasher | None = None, rules: Rules | None = None, lifetime: float = 3600.0) -> auth.Signing:
+    """What signing in needs, from the keys in a folder; makes the keys of a new cloud."""
+    if not any(keys.glob("*.key")):
+        Signer.create(keys)
+    if not any(keys.glob("*.box")):
+        Box.create(keys)
+    known = Known(database, Signer(keys), auth.load)
+    return auth.Signing(database, hasher or Hasher(), rules or Rules(), known, Box(keys), lifetime)
+
+
+def project_exists(db: Connection, project_id: str) -> bool:
+    """Whether there is such a project."""
+    return db.execute(select(project.c.id).where(project.c.id == project_id)).first() is not None
+
+
+def project_names(db: Connection, ids: set[str]) -> dict[str, str]:
+    """Names of projects by id."""
+    return {row.id: row.name for row in db.execute(select(project.c.id, project.c.name).where(project.c.id.in_(ids)))}
+
+
+def user_names(db: Connection, ids: set[str]) -> dict[str, Any]:
+    """Names of users by id."""
+    return {row.id: row.name for row in db.execute(select(user.c.id, user.c.name).where(user.c.id.in_(ids)))}
