@@ -121,6 +121,9 @@ class Hypervisor(Protocol):
     async def observe(self) -> list[Seen]:
         """Every guest of ours on this host, running or not, found by name; also those nobody asks for any more."""
 
+    async def owner(self, guest_id: str) -> int:
+        """The uid that the guest runs as; chosen and recorded when first asked for, before its taps are made."""
+
     async def ensure(self, guest: Guest) -> Seen:
         """Move `guest` one step towards its description. Raises DriverError with a public sentence when it cannot."""
 

@@ -1,0 +1,34 @@
+"""The config drive: an ISO 9660 image labelled `config-2` with a server's metadata. Source: Nova's metadata documentation."""
+
+import io
+import os
+from pathlib import Path
+
+import pycdlib
+
+
+def build(path: Path, files: dict[str, bytes]) -> None:
+    """Write the image with `files` by path, unless it is there; only its owner may read it."""
+    if path.exists():
+        return
+    image = pycdlib.PyCdlib()
+    image.new(interchange_level=3, joliet=3, rock_ridge="1.09", vol_ident="config-2")
+    made: dict[str, str] = {"": ""}
+
+    def folder(name: str) -> str:
+        if name not in made:
+            parent, _, leaf = name.rpartition("/")
+            above = folder(parent)
+            made[name] = f"{above}/D{len(made)}"
+            image.add_directory(made[name], rr_name=leaf, joliet_path=f"/{name}")
+        return made[name]
+
+    for number, (name, content) in enumerate(sorted(files.items())):
+        parent, _, leaf = name.rpartition("/")
+        image.add_fp(io.BytesIO(content), len(content), f"{folder(parent)}/F{number}.;1", rr_name=leaf, joliet_path=f"/{name}")
+    temporary = path.with_suffix(".part")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        image.write_fp(file)
+    image.close()
+    temporary.replace(path)

@@ -1,0 +1,260 @@
+"""The host loop: makes a host be as its desired set says, one guest at a time, and keeps the report of what is seen.
+
+Only what the ledger names is kept; guests of ours that nobody asks for are removed, but never before a first set is known.
+"""
+
+import asyncio
+import ipaddress
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from andromede.agent.config_drive import build
+from andromede.agent.images import ImageCache
+from andromede.agent.ledger import Ledger
+from andromede.core.errors import CloudError
+from andromede.drivers.host import Desired, Report, Wish
+from andromede.drivers.hypervisor import Disk, Guest, Host, Hypervisor, Nic, Power, Seen, State
+from andromede.drivers.network import MetadataEnd, Plug, Plugged
+
+log = structlog.get_logger("agent")
+SWEEP = 10.0
+SOON = 0.3
+_SETTLED = {Power.RUNNING: {State.RUNNING, State.CRASHED, State.STOPPED}, Power.STOPPED: {State.STOPPED}, Power.PAUSED: {State.PAUSED}}
+
+
+class Metadata(Protocol):
+    """Serves metadata inside networks; see `agent.metadata`."""
+
+    def listen(self, end: MetadataEnd, namespace: str) -> None:
+        """Serve in a namespace."""
+
+    def silence(self, network_id: str) -> None:
+        """Serve there no more."""
+
+    def publish(self, documents: dict[tuple[str, str], dict[str, bytes]]) -> None:
+        """What is answered, by (network id, address of the asker)."""
+
+
+def link_local(mac: str) -> str:
+    """The IPv6 address that a card gives itself on its link (RFC 4291, modified EUI-64)."""
+    octets = bytes.fromhex(mac.replace(":", ""))
+    suffix = bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:]
+    return str(ipaddress.IPv6Address(b"\xfe\x80" + bytes(6) + suffix))
+
+
+class HostLoop:
+    """One host. All methods run on one event loop."""
+
+    def __init__(self, folder: Path, hypervisor: Hypervisor, plug: Plug, metadata: Metadata | None = None) -> None:
+        self._folder, self._hypervisor, self._plug, self._metadata = folder, hypervisor, plug, metadata
+        folder.mkdir(parents=True, exist_ok=True, mode=0o711)
+        (folder / "drives").mkdir(exist_ok=True, mode=0o700)
+        self._ledger = Ledger(folder / "ledger")
+        self._images = ImageCache(folder / "images")
+        self._desired = self._ledger.load()
+        self._wishes: dict[str, Wish] = {wish.id: wish for wish in (self._desired.guests if self._desired else ())}
+        self._seen: dict[str, Seen] = {}
+        self._host: Host | None = None
+        self._serial = 1
+        self._news = asyncio.Condition()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._pokes: dict[str, asyncio.Event] = {}
+        self._sweep_now = asyncio.Event()
+        self._listening: dict[str, MetadataEnd] = {}
+
+    async def take(self, desired: Desired) -> None:
+        """Hold a new set, on disk first; an older one than the one held is ignored."""
+        if self._desired is not None and desired.generation < self._desired.generation:
+            return
+        await asyncio.to_thread(self._ledger.store, desired)
+        before, self._desired = self._wishes, desired
+        self._wishes = {wish.id: wish for wish in desired.guests}
+        for guest_id in before.keys() | self._wishes.keys():
+            if before.get(guest_id) != self._wishes.get(guest_id):
+                self._poke(guest_id)
+        self._sweep_now.set()
+        await self._tell()
+
+    async def report(self, serial: int, wait: float) -> Report:
+        """What is seen, once it is newer than `serial` or `wait` seconds have passed."""
+        async with self._news:
+            if self._serial <= serial and wait > 0:
+                try:
+                    await asyncio.wait_for(self._news.wait_for(lambda: self._serial > serial), wait)
+                except TimeoutError:
+                    log.debug("nothing new", serial=serial)
+        generation = self._desired.generation if self._desired else 0
+        return Report(serial=self._serial, generation=generation, host=self._host, guests=tuple(self._seen.values()))
+
+    async def console(self, guest_id: str) -> bytes:
+        """The tail of a guest's console."""
+        return await self._hypervisor.console(guest_id)
+
+    async def diagnostics(self, guest_id: str) -> dict[str, object]:
+        """A guest's counters."""
+        return await self._hypervisor.diagnostics(guest_id)
+
+    async def run(self, changed: Callable[[], "asyncio.Future[str]"] | None = None) -> None:
+        """Converge until cancelled. `changed` answers the id of a guest that changed by itself."""
+        listener = asyncio.create_task(self._listen(changed)) if changed else None
+        try:
+            while True:
+                try:
+                    await self._sweep()
+                except (CloudError, OSError) as error:
+                    log.error("the host cannot be looked over", error=str(error), cause=repr(error.__cause__))
+                self._sweep_now.clear()
+                try:
+                    await asyncio.wait_for(self._sweep_now.wait(), SWEEP)
+                except TimeoutError:
+                    continue
+        finally:
+            for task in [*self._tasks.values(), *([listener] if listener else [])]:
+                task.cancel()
+
+    async def _listen(self, changed: Callable[[], "asyncio.Future[str]"]) -> None:
+        while True:
+            self._poke(await changed())
+
+    async def _sweep(self) -> None:
+        """Look at everything: the host itself, networks' metadata ends, guests that exist, guests that should."""
+        host = await self._hypervisor.host()
+        if host != self._host:
+            self._host = host
+            await self._tell()
+        if self._desired is None:
+            return
+        await self._ends(self._desired)
+        seen = {one.id for one in await self._hypervisor.observe()}
+        for guest_id in seen | self._wishes.keys():
+            self._start(guest_id)
+        self._publish()
+        used = {image.id for wish in self._wishes.values() for image in (wish.image, wish.kernel, wish.initrd) if image is not None}
+        await asyncio.to_thread(self._images.keep, used)
+        await self._unplug()
+
+    async def _ends(self, desired: Desired) -> None:
+        wanted = {end.network_id: end for end in desired.metadata}
+        for network_id in self._listening.keys() - wanted.keys():
+            if self._metadata is not None:
+                self._metadata.silence(network_id)
+            await self._plug.remove_metadata(network_id)
+            del self._listening[network_id]
+        for network_id, end in wanted.items():
+            if self._listening.get(network_id) == end:
+                continue
+            namespace = await self._plug.ensure_metadata(end)
+            if self._metadata is not None:
+                self._metadata.listen(end, namespace)
+            self._listening[network_id] = end
+
+    async def _unplug(self) -> None:
+        """Remove taps and ends that belong to nothing we hold."""
+        ports, networks = await self._plug.observe()
+        wanted = {nic.port_id for wish in self._wishes.values() for nic in wish.nics}
+        busy = {guest_id for guest_id, task in self._tasks.items() if not task.done() and guest_id not in self._wishes}
+        if not busy:
+            for port in ports:
+                if not any(known.startswith(port) for known in wanted):
+                    await self._plug.remove(port)
+        for network in networks:
+            if not any(known.startswith(network) for known in self._listening):
+                await self._plug.remove_metadata(network)
+
+    def _publish(self) -> None:
+        if self._metadata is None:
+            return
+        self._metadata.publish(
+            {
+                (nic.network_id, address): wish.files
+                for wish in self._wishes.values()
+                for nic in wish.nics
+                for address in (*nic.addresses, link_local(nic.mac))
+            }
+        )
+
+    def _poke(self, guest_id: str) -> None:
+        if guest_id in self._pokes:
+            self._pokes[guest_id].set()
+        self._start(guest_id)
+
+    def _start(self, guest_id: str) -> None:
+        task = self._tasks.get(guest_id)
+        if task is None or task.done():
+            self._pokes[guest_id] = asyncio.Event()
+            self._tasks[guest_id] = asyncio.create_task(self._follow(guest_id))
+
+    async def _follow(self, guest_id: str) -> None:
+        """Converge one guest until it is as wished, again whenever it is poked, until it is gone."""
+        poke, tries = self._pokes[guest_id], 0
+        while True:
+            poke.clear()
+            wish = self._wishes.get(guest_id)
+            try:
+                if wish is None:
+                    await self._remove(guest_id)
+                    return
+                settled = await self._converge(wish)
+                tries = 0
+            except (CloudError, OSError) as error:
+                settled, tries = False, tries + 1
+                message = error.message if isinstance(error, CloudError) else "The host could not do this; its log says why."
+                log.warning("guest not as wished", guest=guest_id, error=message, cause=repr(error.__cause__ or error), tries=tries)
+                before = self._seen.get(guest_id)
+                state = before.state if before else State.ABSENT
+                await self._see(Seen(id=guest_id, state=state, boots=before.boots if before else 0, fault=message))
+            try:
+                await asyncio.wait_for(poke.wait(), SWEEP if settled else min(SWEEP, SOON * 2**tries))
+            except TimeoutError:
+                continue
+
+    async def _converge(self, wish: Wish) -> bool:
+        guest = await self._prepare(wish)
+        seen = await self._hypervisor.ensure(guest)
+        await self._see(seen)
+        return seen.state in _SETTLED[wish.power] and seen.boots == wish.boots
+
+    async def _prepare(self, wish: Wish) -> Guest:
+        """What a guest needs around it: image, taps, config drive."""
+        paths = [
+            None if image is None else await asyncio.to_thread(self._images.ensure, image)
+            for image in (wish.image, wish.kernel, wish.initrd)
+        ]
+        drive = None
+        if wish.config_drive:
+            drive = self._folder / "drives" / wish.id
+            await asyncio.to_thread(build, drive, wish.files)
+        owner = await self._hypervisor.owner(wish.id)
+        for nic in wish.nics:
+            await self._plug.ensure(Plugged(port_id=nic.port_id, mac=nic.mac, mtu=nic.mtu, owner=owner))
+        disk = Disk(
+            id=f"{wish.id}-root"[:36], size=wish.disk, base=paths[0], base_format=wish.image.format if wish.image else "raw",
+            bus=wish.disk_bus,
+        )  # fmt: skip
+        return Guest(
+            id=wish.id, vcpus=wish.vcpus, memory=wish.memory, disks=(disk,),
+            nics=tuple(Nic(port_id=nic.port_id, mac=nic.mac, mtu=nic.mtu, model=wish.nic_model) for nic in wish.nics),
+            power=wish.power, boots=wish.boots, soft=wish.soft, firmware=wish.firmware, kernel=paths[1], initrd=paths[2],
+            cmdline=wish.cmdline, config_drive=str(drive) if drive else None,
+        )  # fmt: skip
+
+    async def _remove(self, guest_id: str) -> None:
+        await self._hypervisor.remove(guest_id)
+        await asyncio.to_thread((self._folder / "drives" / guest_id).unlink, missing_ok=True)
+        self._seen.pop(guest_id, None)
+        self._pokes.pop(guest_id, None)
+        self._sweep_now.set()
+        await self._tell()
+
+    async def _see(self, seen: Seen) -> None:
+        if self._seen.get(seen.id) != seen:
+            self._seen[seen.id] = seen
+            await self._tell()
+
+    async def _tell(self) -> None:
+        async with self._news:
+            self._serial += 1
+            self._news.notify_all()

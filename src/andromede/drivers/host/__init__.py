@@ -1,0 +1,92 @@
+"""The link between the cloud and the agents of its hosts: what is wished for there, and what is seen there.
+
+The engine pushes the full desired set of a host, with a generation; the agent keeps it on disk, converges to it and
+reports. Nothing here says how; `agent.client` is the real link, `drivers.host.fake` hosts that live in this process.
+"""
+
+from typing import Protocol
+
+import msgspec
+
+from andromede.drivers.hypervisor import Host, Power, Seen
+from andromede.drivers.network import MetadataEnd
+
+
+class Image(msgspec.Struct, frozen=True, kw_only=True):
+    """An immutable image. `path`: where its bytes are (local to the host, or in the store the agents share); format: `qcow2` or `raw`."""
+
+    id: str
+    path: str
+    format: str
+    size: int
+
+
+class Nic(msgspec.Struct, frozen=True, kw_only=True):
+    """A port of a guest, with the addresses that the metadata service knows it by."""
+
+    port_id: str
+    network_id: str
+    mac: str
+    mtu: int = 1442
+    addresses: tuple[str, ...] = ()
+
+
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """One guest as it should be. Sizes in bytes.
+
+    files: what its metadata service and config drive answer, by path (`openstack/latest/meta_data.json`).
+    """
+
+    id: str
+    vcpus: int
+    memory: int
+    disk: int
+    image: Image | None = None
+    kernel: Image | None = None
+    initrd: Image | None = None
+    cmdline: str = ""
+    firmware: str = "bios"
+    disk_bus: str = "virtio"
+    nic_model: str = "virtio"
+    nics: tuple[Nic, ...] = ()
+    power: Power = Power.RUNNING
+    boots: int = 0
+    soft: bool = False
+    config_drive: bool = False
+    files: dict[str, bytes] = {}
+
+
+class Desired(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a host should have. A set of a lower generation than the one held is ignored."""
+
+    generation: int
+    guests: tuple[Wish, ...] = ()
+    metadata: tuple[MetadataEnd, ...] = ()
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What an agent sees. `serial` goes up with each change; `generation` is that of the set it holds; `owners` by guest."""
+
+    serial: int
+    generation: int
+    host: Host | None = None
+    guests: tuple[Seen, ...] = ()
+
+
+class Hosts(Protocol):
+    """Synchronous, thread-safe. Raises Unavailable where a host does not answer."""
+
+    def push(self, host: str, desired: Desired) -> None:
+        """Hand over the full desired set."""
+
+    def wait(self, serials: dict[str, int], timeout: float) -> dict[str, Report | None]:
+        """For the hosts named: reports newer than these serials, as soon as there is one; None for a host that is away."""
+
+    def console(self, host: str, guest_id: str) -> bytes:
+        """The tail of a guest's serial console."""
+
+    def diagnostics(self, host: str, guest_id: str) -> dict[str, object]:
+        """Counters of a running guest."""
+
+    def close(self) -> None:
+        """Let go of connections."""
