@@ -22,6 +22,13 @@ from andromede.core.errors import Unavailable
 
 T = TypeVar("T")
 _TRIES = 12
+_TROUBLE = {
+    "disk is full": "The disk that holds the cloud's database is full: its operator must free space there.",
+    "No space left": "The disk that holds the cloud's database is full: its operator must free space there.",
+    "readonly database": "The cloud's database cannot be written: its operator must make its directory writable again.",
+    "unable to open": "The cloud's database cannot be opened: its operator must see to the directory it is in.",
+    "disk I/O error": "The disk that holds the cloud's database does not work: its operator must see to it.",
+}
 _CONFLICTS = {"40001", "40P01"}  # serialization_failure, deadlock_detected
 
 
@@ -48,9 +55,9 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """One snapshot; whatever is written in it is rolled back."""
+        """One snapshot; whatever is written in it is rolled back. Raises Unavailable where the database does not answer."""
         options = {} if self.sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-        with self.engine.connect().execution_options(**options) as connection, connection.begin() as transaction:
+        with _answering(), self.engine.connect().execution_options(**options) as connection, connection.begin() as transaction:
             try:
                 yield connection
             finally:
@@ -58,13 +65,16 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """One serializable transaction, committed at the end of the block unless it raises. May raise a conflict: see `run`."""
+        """One serializable transaction, committed at the end of the block unless it raises. May raise a conflict: see `run`.
+
+        Raises Unavailable where the database does not answer, or cannot write.
+        """
         after: list[Callable[[], None]] = []
         options: dict[str, Any] = {"after": after}
         options |= {"writes": True} if self.sqlite else {"isolation_level": "SERIALIZABLE"}
-        with self._turn if self.sqlite else nullcontext():
-            with self.engine.connect().execution_options(**options) as connection, connection.begin():
-                yield connection
+        turn = self._turn if self.sqlite else nullcontext()
+        with _answering(), turn, self.engine.connect().execution_options(**options) as connection, connection.begin():
+            yield connection
         for action in after:
             action()
 
@@ -98,6 +108,19 @@ class Database:
 def after_commit(connection: Connection, action: Callable[[], None]) -> None:
     """Have `action` run once the transaction of `connection` is committed; never when it is rolled back."""
     connection.get_execution_options()["after"].append(action)
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Turn what is wrong with the database itself, not with what was asked of it, into Unavailable."""
+    try:
+        yield
+    except OperationalError as error:
+        if _conflict(error):
+            raise
+        text = str(error.orig)
+        said = next((said for part, said in _TROUBLE.items() if part in text), "The cloud's database does not answer.")
+        raise Unavailable(said) from error
 
 
 def _conflict(error: DBAPIError) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 import structlog
-from sqlalchemy import Connection, and_, delete, or_, select, update
+from sqlalchemy import Connection, and_, case, delete, or_, select, update
 from sqlalchemy.exc import DBAPIError
 
 from andromede.core.clock import monotonic, now
@@ -29,7 +29,7 @@ _UNEXPECTED_TRIES = 5
 _INTERNAL = "An unexpected error happened in the cloud; its operator finds the cause in the log."
 
 
-class _Lost(Exception):  # noqa: N818
+class _Lost(Exception):
     """The lease is no longer ours; somebody else goes on."""
 
 
@@ -106,7 +106,7 @@ class Engine:
         elif topic in self._signals:
             self._signals[topic].set()
 
-    def _spawn(self, name: str, target: Any, *arguments: Any) -> None:  # noqa: ANN401
+    def _spawn(self, name: str, target: Any, *arguments: Any) -> None:
         thread = threading.Thread(target=target, args=arguments, name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
@@ -124,7 +124,7 @@ class Engine:
         while not self._stop.is_set():
             try:
                 ran = self.run_one()
-            except Exception:  # noqa: BLE001 - a worker must outlive whatever happens, the database being away included
+            except Exception:
                 log.exception("worker failed")
                 ran = False
                 self._stop.wait(1)
@@ -137,7 +137,7 @@ class Engine:
     def _idle(self) -> float:
         try:
             due = self.database.look(lambda db: db.scalar(select(operation.c.due).where(_claimable(None)).order_by(operation.c.due).limit(1)))
-        except DBAPIError:
+        except (DBAPIError, CloudError):
             return 1.0
         return 1.0 if due is None else min(1.0, max(0.01, (due - now()).total_seconds()))
 
@@ -167,7 +167,7 @@ class Engine:
             turns += 1
         return turns
 
-    def _claim(self, db: Connection) -> Any:  # noqa: ANN401
+    def _claim(self, db: Connection) -> Any:
         found = db.execute(
             select(operation.c.id).where(_claimable(now())).order_by(operation.c.due).limit(1).with_for_update(skip_locked=True)
         ).scalar()
@@ -176,20 +176,20 @@ class Engine:
         db.execute(update(operation).where(operation.c.id == found).values(holder=self.name, lease=now() + LEASE))
         return db.execute(select(operation).where(operation.c.id == found)).one()
 
-    def _reread(self, row: Any) -> Any:  # noqa: ANN401
+    def _reread(self, row: Any) -> Any:
         fresh = self.database.look(lambda db: db.execute(select(operation).where(operation.c.id == row.id)).first())
         if fresh is None or fresh.holder != self.name or fresh.state not in LIVE:
             raise _Lost
         return fresh
 
-    def _release(self, row: Any) -> None:  # noqa: ANN401
+    def _release(self, row: Any) -> None:
         self.database.run(
             lambda db: db.execute(
                 update(operation).where(operation.c.id == row.id, operation.c.holder == self.name).values(holder=None, lease=None)
             )
         )
 
-    def _advance(self, kind: Kind, row: Any) -> bool:  # noqa: ANN401
+    def _advance(self, kind: Kind, row: Any) -> bool:
         """One step. True where the next can follow at once."""
         work = Work(row, self.parts, self.database)
         if row.cancel:
@@ -207,7 +207,9 @@ class Engine:
         try:
             outcome = kind.steps[index].do(work)
             if isinstance(outcome, Later):
-                self._move(row, work, due=now() + timedelta(seconds=outcome.seconds), holder=None, lease=None)
+                # whatever hurried the operation since it was claimed wins over the wait
+                due = case((operation.c.due == row.due, now() + timedelta(seconds=outcome.seconds)), else_=operation.c.due)
+                self._move(row, work, due=due, holder=None, lease=None)
                 return False
             if index + 1 < len(kind.steps):
                 self._move(row, work, step=kind.steps[index + 1].name, tries=0, lease=now() + LEASE)
@@ -225,7 +227,7 @@ class Engine:
             return self._fail(kind, row, work, index, _INTERNAL)
         return False
 
-    def _again(self, row: Any, work: Work, error: Exception) -> bool:  # noqa: ANN401
+    def _again(self, row: Any, work: Work, error: Exception) -> bool:
         work.changes.clear()
         trace = "".join(traceback.format_exception(error)) if not isinstance(error, CloudError) else repr(error.__cause__ or error)
         log.warning("step failed, will be tried again", operation=row.id, kind=row.kind, step=row.step, tries=row.tries + 1, error=trace)
@@ -234,7 +236,7 @@ class Engine:
         self._move(row, work, tries=row.tries + 1, fault=fault, due=now() + timedelta(seconds=delay), holder=None, lease=None)
         return False
 
-    def _fail(self, kind: Kind, row: Any, work: Work, index: int, fault: str) -> bool:  # noqa: ANN401
+    def _fail(self, kind: Kind, row: Any, work: Work, index: int, fault: str) -> bool:
         log.error("operation failed", operation=row.id, kind=row.kind, resource=row.resource, step=row.step, fault=fault)
         work.changes.clear()
         if kind.commit is not None and index > kind.index(kind.commit):
@@ -244,12 +246,12 @@ class Engine:
         self._move(row, work, state="undoing", fault=fault, tries=0, deadline=now() + extra, lease=now() + LEASE)
         return True
 
-    def _undo(self, kind: Kind, row: Any, work: Work, index: int) -> bool:  # noqa: ANN401
+    def _undo(self, kind: Kind, row: Any, work: Work, index: int) -> bool:
         undo = kind.steps[index].undo
         try:
             if undo is not None:
                 undo(work)
-        except Exception as error:  # noqa: BLE001 - an undo is repeated until it works or its own deadline passes
+        except Exception as error:
             if now() < row.deadline:
                 return self._again_undo(row, work, error)
             log.exception("undo given up", operation=row.id, kind=row.kind, step=row.step)
@@ -259,14 +261,14 @@ class Engine:
         self._end(row, "failed", row.fault, kind=kind, work=work, changes=True)
         return False
 
-    def _again_undo(self, row: Any, work: Work, error: Exception) -> bool:  # noqa: ANN401
+    def _again_undo(self, row: Any, work: Work, error: Exception) -> bool:
         work.changes.clear()
         log.warning("undo failed, will be tried again", operation=row.id, kind=row.kind, step=row.step, error=repr(error))
         delay = min(30.0, 0.25 * 2 ** min(row.tries, 10))
         self._move(row, work, tries=row.tries + 1, due=now() + timedelta(seconds=delay), holder=None, lease=None)
         return False
 
-    def _move(self, row: Any, work: Work, **values: Any) -> None:  # noqa: ANN401
+    def _move(self, row: Any, work: Work, **values: Any) -> None:
         def commit(db: Connection) -> None:
             mine = and_(operation.c.id == row.id, operation.c.holder == self.name, operation.c.lease == row.lease)
             if not db.execute(update(operation).where(mine).values(memo=work.memo, updated=now(), **values)).rowcount:
@@ -277,7 +279,7 @@ class Engine:
         self.database.run(commit)
 
     def _end(
-        self, row: Any, state: str, fault: str | None, *, kind: Kind | None = None, work: Work | None = None, changes: bool = False  # noqa: ANN401
+        self, row: Any, state: str, fault: str | None, *, kind: Kind | None = None, work: Work | None = None, changes: bool = False
     ) -> None:
         def commit(db: Connection) -> None:
             mine = and_(operation.c.id == row.id, operation.c.holder == self.name)
@@ -308,7 +310,7 @@ class Engine:
         try:
             health.said = one.run()
             health.error = ""
-        except Exception as error:  # noqa: BLE001 - a reconciler's pass fails alone; the next one tries again
+        except Exception as error:
             health.failures += 1
             health.error = error.message if isinstance(error, CloudError) else repr(error)
             log.exception("reconciler failed", reconciler=one.name)
@@ -318,8 +320,11 @@ class Engine:
             log.debug("reconciled", reconciler=one.name, said=health.said, ms=round(health.seconds * 1000, 1))
 
 
-def _claimable(moment: datetime | None) -> Any:  # noqa: ANN401
-    """Live, due by `moment` (whenever, for None), not held, and first among the live operations of its resource."""
+def _claimable(moment: datetime | None) -> Any:
+    """Live, due by `moment` (whenever, for None), not held, and first among the live operations of its resource.
+
+    What was written later than now is from before the clock was set back: it is due at once, not when the clock gets there again.
+    """
     earlier = operation.alias("earlier")
     blocked = (
         select(earlier.c.id)
@@ -328,7 +333,7 @@ def _claimable(moment: datetime | None) -> Any:  # noqa: ANN401
     )
     terms = [operation.c.state.in_(LIVE), or_(operation.c.lease.is_(None), operation.c.lease < now()), ~blocked]
     if moment is not None:
-        terms.append(operation.c.due <= moment)
+        terms.append(or_(operation.c.due <= moment, operation.c.updated > moment))
     return and_(*terms)
 
 

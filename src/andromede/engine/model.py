@@ -26,7 +26,7 @@ class Later(msgspec.Struct, frozen=True):
 class Work:
     """What a step gets: the operation's own facts, its memo (kept between steps), the parts of the process."""
 
-    def __init__(self, row: Any, parts: Parts, database: Database) -> None:  # noqa: ANN401
+    def __init__(self, row: Any, parts: Parts, database: Database) -> None:
         self.id: str = row.id
         self.kind: str = row.kind
         self.resource: str = row.resource

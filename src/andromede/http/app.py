@@ -5,6 +5,7 @@ One request is one transaction. Nothing of a service is known here; identity is 
 
 import asyncio
 import contextvars
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, cast
@@ -14,7 +15,7 @@ import msgspec
 import structlog
 from falcon.routing import CompiledRouter
 from sqlalchemy import Connection
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError
 
 from andromede.core.clock import monotonic
 from andromede.core.context import NOBODY, Caller, Context, Parts, Query
@@ -29,6 +30,7 @@ from andromede.http.response import Response
 log = structlog.get_logger("api")
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
+_ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 QuotaCheck = Callable[[Context, dict[str, int], str | None], None]
 
 
@@ -69,8 +71,8 @@ class _Router(CompiledRouter):
 class _Node:
     """All the routes of one path, by method."""
 
-    def __init__(self, api: Api) -> None:
-        self.api = api
+    def __init__(self, api: Api, *, plain: bool) -> None:
+        self.api, self.plain = api, plain
         self.methods: dict[str, list[Route]] = {}
 
     def allowed(self) -> str:
@@ -102,11 +104,15 @@ class App:
         nodes: dict[str, _Node] = {}
         for api in self.apis:
             for route in api.routes:
-                path = route.path or "/"
-                if path not in nodes:
-                    nodes[path] = _Node(api)
-                    self._router.add_route(path, nodes[path])
-                nodes[path].methods.setdefault(route.method, []).append(route)
+                self._add(nodes, route, route.path or "/", plain=False)
+                if api.plain is not None:
+                    self._add(nodes, route, api.plain + route.path.removeprefix(api.prefix), plain=True)
+
+    def _add(self, nodes: dict[str, _Node], route: Route, path: str, *, plain: bool) -> None:
+        if path not in nodes:
+            nodes[path] = _Node(route.api, plain=plain)
+            self._router.add_route(path, nodes[path])
+        nodes[path].methods.setdefault(route.method, []).append(route)
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -122,10 +128,12 @@ class App:
         try:
             node, params = self._find(ctx.path)
             api = node.api
+            if not api.slash and scope["path"].endswith("/") and ctx.path != api.prefix:
+                raise NotFound("The resource could not be found.")
             ctx.base = self.public_url + api.prefix
             if api.versions:
-                ctx.version = api.versions.negotiate(ctx.headers)
-            response, status = await self._serve(node, ctx, params, scope, receive)
+                ctx.version = api.versions.lowest if node.plain else api.versions.negotiate(ctx.headers)
+            response, status = await self._serve(node, ctx, params, receive)
         except CloudError as error:
             response, status = self._fault(error, api or self._closest(ctx.path), ctx), error.status
         except Exception as error:
@@ -165,7 +173,7 @@ class App:
         return next((api for api in self.apis if path.startswith("/" + api.prefix.strip("/").partition("/")[0])), None)
 
     async def _serve(
-        self, node: _Node, ctx: Context, params: dict[str, str], scope: dict[str, Any], receive: Receive
+        self, node: _Node, ctx: Context, params: dict[str, str], receive: Receive
     ) -> tuple[Response, int]:
         method = "GET" if ctx.method == "HEAD" and "HEAD" not in node.methods else ctx.method
         routes = node.methods.get(method)
@@ -186,12 +194,14 @@ class App:
         if first.inline is not None and (quick := first.inline(ctx)) is not None:
             return quick, quick.status or first.status
         if first.stream:
+            _refuse_nul(ctx, b"")
             if token and ctx.caller is NOBODY:
                 ctx.caller = await self._in_thread(self.authenticator.identify, token)
             self._admit(first, ctx)
             response = _as_response(await first.handler(ctx, **params, body=Body(receive)))
             return response, response.status or first.status
         data = await _read(receive, first.max_body, ctx)
+        _refuse_nul(ctx, data)
         served: tuple[Response, int] = await self._in_thread(self._work, routes, ctx, params, data, token)
         return served
 
@@ -239,6 +249,8 @@ class App:
                 response = call(None)
         except IntegrityError as error:
             raise Conflict("This conflicts with something that exists already, or is still in use.") from error
+        except DataError as error:
+            raise BadRequest("A value is too long, or out of the range of its field.") from error
         finally:
             ctx.bind(None)
         if response.body is not None and not isinstance(response.body, bytes):
@@ -295,6 +307,13 @@ async def _read(receive: Receive, limit: int, ctx: Context) -> bytes:
         if len(data) > limit:
             raise TooLarge(f"The body is larger than the {limit} bytes this request may have.")
     return data
+
+
+def _refuse_nul(ctx: Context, data: bytes) -> None:
+    """Raise BadRequest for the character NUL anywhere: no database or program takes it as part of a text."""
+    asked = [ctx.path, *(part for pair in ctx.query.pairs for part in pair)]
+    if any("\0" in text for text in asked) or (rb"\u0000" in data and _ESCAPED_NUL.search(data)):
+        raise BadRequest("The request holds the character NUL, which no value may contain.")
 
 
 def _as_response(value: Any) -> Response:

@@ -42,27 +42,32 @@ def limit_of(ctx: Context, *, most: int, default: int | None = None) -> int:
     return min(int(text), most) or most
 
 
-def sort_of(ctx: Context, columns: Mapping[str, ColumnElement[Any]], default: Sequence[Key]) -> list[Key]:
-    """The order asked for by repeated `sort_key` and `sort_dir`, or `sort=key:dir,…`. Raises BadRequest for a key not in `columns`."""
+def sort_of(
+    ctx: Context, columns: Mapping[str, ColumnElement[Any]], default: Sequence[Key], *, direction: str = "asc"
+) -> list[Key]:
+    """The order asked for by repeated `sort_key` and `sort_dir`, or `sort=key:dir,…`. Raises BadRequest for a key not in `columns`.
+
+    direction: of keys where the request names none.
+    """
     keys, dirs = ctx.query.all("sort_key"), ctx.query.all("sort_dir")
     for part in ",".join(ctx.query.all("sort")).split(","):
         if part:
-            key, _, direction = part.partition(":")
+            key, _, given = part.partition(":")
             keys.append(key)
-            dirs.append(direction or "desc")
+            dirs.append(given or "desc")
     if not keys:
         return list(default)
     if len(dirs) > len(keys):
         raise BadRequest("There are more sort directions than sort keys.")
     out: list[Key] = []
-    last = dirs[-1] if dirs else "asc"
+    last = dirs[-1] if dirs else direction
     for number, key in enumerate(keys):
-        direction = dirs[number] if number < len(dirs) else last
+        chosen = dirs[number] if number < len(dirs) else last
         if key not in columns:
             raise BadRequest(f"'{key}' is not a key this list can be sorted by.")
-        if direction not in ("asc", "desc"):
-            raise BadRequest(f"Unknown sort direction '{direction}', must be 'asc' or 'desc'.")
-        out.append((columns[key], direction == "desc"))
+        if chosen not in ("asc", "desc"):
+            raise BadRequest(f"Unknown sort direction '{chosen}', must be 'asc' or 'desc'.")
+        out.append((columns[key], chosen == "desc"))
     return out
 
 

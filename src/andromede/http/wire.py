@@ -20,7 +20,10 @@ from andromede.core.errors import BadRequest
 from andromede.http.versions import Version, parse
 
 T = TypeVar("T")
-__all__ = ["UNSET", "Body", "Text255", "UnsetType", "Wire", "between", "decode", "encode", "refuse_unversioned", "since", "trim", "until"]
+__all__ = [
+    "UNSET", "Body", "Text255", "UnsetType", "Wire", "between", "decode", "encode", "refuse_unversioned", "since", "trim", "until",
+    "versioned",
+]  # fmt: skip
 
 
 class Wire(msgspec.Struct, kw_only=True, omit_defaults=False):
@@ -63,10 +66,8 @@ def decode(kind: type[T], data: bytes | Any, *, version: Version = (0, 0)) -> T:
     Numbers and booleans may be written as strings, as OpenStack's schemas allow.
     """
     try:
-        if isinstance(data, bytes):
-            value = msgspec.json.decode(data, type=kind, strict=False)
-        else:
-            value = msgspec.convert(data, type=kind, strict=False)
+        raw = isinstance(data, bytes)
+        value: T = msgspec.json.decode(data, type=kind, strict=False) if raw else msgspec.convert(data, type=kind, strict=False)
     except msgspec.ValidationError as error:
         raise BadRequest(f"Invalid input: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -139,6 +140,12 @@ def refuse_unversioned(value: Any, version: Version) -> None:
                 raise BadRequest(f"Additional properties are not allowed ('{wire}' was unexpected)")
         for name in nested:
             refuse_unversioned(getattr(struct, name), version)
+
+
+def versioned(kind: type[msgspec.Struct]) -> dict[str, Versions]:
+    """The fields of a struct, by their names on the wire, that do not exist in every version."""
+    key: Hashable = kind
+    return {name: versions for _attribute, name, versions in _plan(key)[0]}
 
 
 def trim(value: Any, version: Version) -> None:
