@@ -1,7 +1,7 @@
 """The link between the cloud and the agents of its hosts: what is wished for there, and what is seen there.
 
 The engine pushes the full desired set of a host, with a generation; the agent keeps it on disk, converges to it and
-reports. Nothing here says how; `agent.client` is the real link, `drivers.host.fake` hosts that live in this process.
+reports. Nothing here says how; `agent.client` is the real link, `agent.inside` hosts that live in this process.
 """
 
 from typing import Protocol
@@ -65,12 +65,16 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What an agent sees. `serial` goes up with each change; `generation` is that of the set it holds; `owners` by guest."""
+    """What an agent sees. `serial` goes up with each change; `generation` is that of the set it holds.
+
+    passwords: what guests posted as their passwords, encrypted with their users' keys, by guest.
+    """
 
     serial: int
     generation: int
     host: Host | None = None
     guests: tuple[Seen, ...] = ()
+    passwords: dict[str, bytes] = {}
 
 
 class Hosts(Protocol):

@@ -4,8 +4,13 @@
 agree. So a call may return a state that is not there yet (`STOPPING` while a guest shuts down). "Already so" and
 "already gone" are success. Guests outlive the process that holds the driver; `observe` finds them again by names
 derived from ids, and `ensure` adopts them. A driver never imports a database and knows nothing of tenants.
+
+A guest that ended by itself, in order or not, stays ended while it is asked to be RUNNING at the same `boots`, so that a
+server can switch itself off and a broken one does not start for ever. It starts again when `boots` is higher, or after
+`ensure` has been called with STOPPED.
 """
 
+import asyncio
 from enum import StrEnum
 from typing import Protocol
 
@@ -65,7 +70,7 @@ class Guest(msgspec.Struct, frozen=True, kw_only=True):
     config_drive: absolute path of an ISO 9660 or vfat image, attached read-only as a disk labelled config-2.
     boots: counts hard or soft restarts asked for; a running guest that was started at a lower count is restarted.
     soft: whether stopping and restarting asks the guest first (ACPI) and forces only after `grace` seconds.
-    cpu_shares: relative weight under contention, 1024 = one vCPU's worth. metadata: SMBIOS strings (`uuid` = id).
+    cpu_shares: relative weight under contention, 1024 = one vCPU's worth; None for 1024 a vCPU.
     """
 
     id: str
@@ -82,6 +87,7 @@ class Guest(msgspec.Struct, frozen=True, kw_only=True):
     initrd: str | None = None
     cmdline: str = ""
     config_drive: str | None = None
+    cpu_shares: int | None = None
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,7 +104,10 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):
-    """What the host offers. `acceleration`: `kvm` (proved by a guest) or `tcg`; `why` says in a sentence why not KVM."""
+    """What the host offers. `acceleration`: `kvm` (proved by a guest) or `tcg`; `why` says in a sentence why not KVM.
+
+    limits: which limits on guests the host enforces, and why others are missing, in a sentence.
+    """
 
     hypervisor: str
     version: int
@@ -110,10 +119,16 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     disk_free: int
     memory_free: int
     cpu_model: str
+    limits: str = ""
 
 
 class Hypervisor(Protocol):
-    """Asynchronous; one caller per guest at a time, any number of guests at once."""
+    """Asynchronous; one caller per guest at a time, any number of guests at once.
+
+    changes: ids of guests whose state changed by itself, at once. Ids may be lost or repeated: polling is the guarantee.
+    """
+
+    changes: asyncio.Queue[str]
 
     async def host(self) -> Host:
         """What this host offers now."""
@@ -134,7 +149,7 @@ class Hypervisor(Protocol):
         """The tail of its serial console, at most 100 KiB kept over restarts; empty when there is none."""
 
     async def diagnostics(self, guest_id: str) -> dict[str, object]:
-        """Counters of a running guest in the keys of Compute's diagnostics 2.48 (cpu_details, disk_details, nic_details, memory_details …)."""
+        """Counters of a running guest in the keys of Compute's diagnostics 2.48 (cpu_details, disk_details, nic_details …)."""
 
     async def close(self) -> None:
         """Let go of sockets and tasks; guests go on."""

@@ -1,0 +1,65 @@
+"""What every hypervisor driver refuses before it touches anything, and how the host's own errors are told.
+
+Names from outside become file names and arguments.
+"""
+
+import contextlib
+import errno
+import re
+from collections.abc import Iterator
+
+from andromede.core.errors import DriverError
+from andromede.core.ids import is_id
+from andromede.core.units import MIB
+from andromede.drivers.hypervisor import Guest
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.IGNORECASE)
+BUSES = ("virtio", "scsi", "sata", "ide")
+MODELS = ("virtio", "e1000", "e1000e", "rtl8139", "vmxnet3")
+FIRMWARES = ("bios", "uefi")
+FORMATS = ("qcow2", "raw")
+
+
+def check_id(guest_id: str) -> str:
+    """`guest_id` itself. Raises DriverError where it is not the id of a server."""
+    if not is_id(guest_id):
+        raise DriverError("The id of the server is not a UUID.")
+    return guest_id
+
+
+def check(guest: Guest) -> None:
+    """Raise DriverError with a public sentence for a description that no driver can bring about."""
+    check_id(guest.id)
+    _one_of("firmware", guest.firmware, FIRMWARES)
+    if guest.vcpus < 1 or guest.memory < MIB:
+        raise DriverError("A server needs at least one vCPU and 1 MiB of memory.")
+    for disk in guest.disks:
+        if not _NAME.fullmatch(disk.id):
+            raise DriverError("The id of a disk holds characters that are not allowed.")
+        if disk.size < 512:
+            raise DriverError("A disk needs at least 512 bytes.")
+        _one_of("disk bus", disk.bus, BUSES)
+        _one_of("disk format", disk.base_format, FORMATS)
+    for nic in guest.nics:
+        if not _NAME.fullmatch(nic.port_id) or not _MAC.fullmatch(nic.mac):
+            raise DriverError("A network card has an id or a MAC address of the wrong form.")
+        _one_of("network card model", nic.model, MODELS)
+    if len({disk.id for disk in guest.disks}) < len(guest.disks) or len({nic.port_id for nic in guest.nics}) < len(guest.nics):
+        raise DriverError("Two disks or two network cards of the server have the same id.")
+
+
+@contextlib.contextmanager
+def public() -> Iterator[None]:
+    """Turn what the host's system says into a sentence for the public."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise DriverError("The host has no disk space left for the server.") from error
+        raise DriverError("The host could not do what the server needs of its system.") from error
+
+
+def _one_of(what: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise DriverError(f"This host knows no {what} of that name; it knows {', '.join(allowed)}.")

@@ -1,0 +1,198 @@
+"""QEMU's command line for a guest: a pure function of its description, the host's ways, and the numbers of open files.
+
+Every file of a guest is handed over open (`/dev/fdset/N`), so that its process needs no path. Devices that stay are on
+the root complex; cards and further disks are each behind a PCIe root port, where they can be unplugged, and a few ports
+stay free. A disk on the `ide` bus needs the older machine, which has that controller and no root ports.
+"""
+
+import json
+import math
+
+import msgspec
+
+from andromede.core.ids import guest_name
+from andromede.core.units import MIB
+from andromede.drivers.hypervisor import Guest, Nic
+from andromede.drivers.hypervisor.qemu.process import BINARY
+
+SPARE_PORTS = 2
+_CARDS = {"virtio": "virtio-net-pci", "e1000": "e1000", "e1000e": "e1000e", "rtl8139": "rtl8139", "vmxnet3": "vmxnet3"}
+# The product by which cloud-init knows that it may ask for OpenStack's metadata (ds-identify).
+_MAKER, _PRODUCT = "Andromède", "OpenStack Nova"
+_SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+
+
+class Files(msgspec.Struct, kw_only=True):
+    """Numbers of files that the process inherits. disks, bases: by disk id. taps: by port id. Unused ones are None."""
+
+    qmp: int
+    serial: int
+    agent: int
+    log: int
+    disks: dict[str, int] = {}
+    bases: dict[str, int] = {}
+    taps: dict[str, int] = {}
+    config: int | None = None
+    kernel: int | None = None
+    initrd: int | None = None
+    code: int | None = None
+    vars: int | None = None
+
+    def sets(self) -> list[int]:
+        """Those that QEMU opens as fdsets."""
+        single = [self.log, self.config, self.code, self.vars]
+        return [fd for fd in [*single, *self.disks.values(), *self.bases.values()] if fd is not None]
+
+    def all(self) -> list[int]:
+        """Every one."""
+        single = [self.qmp, self.serial, self.agent, self.kernel, self.initrd]
+        return [fd for fd in [*single, *self.taps.values()] if fd is not None] + self.sets()
+
+
+class _Bus:
+    """Hands out places: `fixed` on the root complex, `port` behind a root port of its own."""
+
+    def __init__(self, *, pcie: bool) -> None:
+        self.pcie = pcie
+        self.ports: list[dict[str, object]] = []
+
+    def fixed(self) -> dict[str, object]:
+        return {"bus": "pcie.0", "disable-legacy": "on"} if self.pcie else {"bus": "pci.0"}
+
+    def port(self) -> dict[str, object]:
+        if not self.pcie:
+            return {"bus": "pci.0"}
+        number = len(self.ports)
+        slot, function = divmod(number, 8)
+        address = f"{0x10 + slot:#x}.{function}"
+        port = {"driver": "pcie-root-port", "id": f"port{number}", "chassis": number + 1, "bus": "pcie.0", "addr": address}
+        self.ports.append(port | {"multifunction": True} if function == 0 else port)
+        return {"bus": f"port{number}"}
+
+
+def build(guest: Guest, files: Files, *, tag: str, kvm: bool, paused: bool = False) -> list[str]:
+    """The program and its arguments. tag: names the instance. paused: it waits for `cont` before its first instruction."""
+    older = any(disk.bus == "ide" for disk in guest.disks)
+    bus = _Bus(pcie=not older)
+    devices = [*_disks(guest, bus, older=older), *_cards(guest, bus)]
+    if guest.config_drive is not None:
+        devices.append({"driver": "virtio-blk-pci", "id": "config-2", "drive": "config", "serial": "config-2"} | bus.fixed())
+    devices += [
+        {"driver": "virtio-rng-pci", "id": "rng", "rng": "random"} | bus.fixed(),
+        {"driver": "virtio-balloon-pci", "id": "balloon", "free-page-reporting": True, "deflate-on-oom": True} | bus.fixed(),
+        {"driver": "virtio-serial-pci", "id": "channels", "max_ports": 4} | bus.fixed(),
+        {"driver": "virtserialport", "bus": "channels.0", "chardev": "agent", "name": "org.qemu.guest_agent.0"},
+        {"driver": "isa-serial", "id": "serial0", "chardev": "serial"},
+        {"driver": "pvpanic"},
+    ]
+    for _ in range(SPARE_PORTS if bus.pcie else 0):
+        bus.port()
+    arguments = [BINARY, "-name", f"guest={guest_name(guest.id)},process={guest_name(guest.id)[:15]},debug-threads=on"]
+    arguments += [
+        "-chardev", f"socket,id=qmp-{tag}-boots{guest.boots},fd={files.qmp},server=on,wait=off",
+        "-mon", f"chardev=qmp-{tag}-boots{guest.boots},mode=control",
+        "-nodefaults", "-no-user-config", "-display", "none", "-sandbox", _SANDBOX,
+        *_machine(guest, files, older=older, kvm=kvm),
+        "-action", "reboot=reset,shutdown=pause,panic=pause",
+        "-chardev", f"socket,id=serial,fd={files.serial},server=on,wait=off,logfile=/dev/fdset/{files.log},logappend=on",
+        "-chardev", f"socket,id=agent,fd={files.agent},server=on,wait=off",
+        "-object", "rng-builtin,id=random",
+    ]  # fmt: skip
+    for fd in files.sets():
+        arguments += ["-add-fd", f"fd={fd},set={fd}"]
+    for node in _nodes(guest, files):
+        arguments += ["-blockdev", json.dumps(node)]
+    for nic in guest.nics:
+        arguments += ["-netdev", f"tap,id=net-{nic.port_id},fd={files.taps[nic.port_id]},vhost=off"]
+    for device in [*bus.ports, *devices]:
+        arguments += ["-device", json.dumps(device)]
+    if files.kernel is not None:
+        arguments += ["-kernel", f"/proc/self/fd/{files.kernel}", "-append", guest.cmdline]
+        if files.initrd is not None:
+            arguments += ["-initrd", f"/proc/self/fd/{files.initrd}"]
+    return [*arguments, "-S"] if paused else arguments
+
+
+def _machine(guest: Guest, files: Files, *, older: bool, kvm: bool) -> list[str]:
+    sata = any(disk.bus == "sata" for disk in guest.disks)
+    machine = "pc,usb=off,vmport=off" if older else f"q35,usb=off,vmport=off,smbus=off,smm=off,sata={'on' if sata else 'off'}"
+    machine += ",dump-guest-core=off"
+    if files.code is not None:
+        machine += ",pflash0=code,pflash1=vars"
+    if kvm:
+        machine += ",hpet=off"
+    sleep = "PIIX4_PM" if older else "ICH9-LPC"
+    accel = ["-accel", "kvm", "-cpu", "host", "-global", "kvm-pit.lost_tick_policy=delay"]
+    if not kvm:
+        # Five-level paging makes every page walk of TCG longer; the buffer would otherwise take a quarter of the memory.
+        accel = ["-accel", "tcg,thread=multi,tb-size=64", "-cpu", "max,la57=off"]
+    return [
+        "-machine", machine, *accel, "-global", f"{sleep}.disable_s3=1", "-global", f"{sleep}.disable_s4=1",
+        "-smp", f"cpus={guest.vcpus}", "-m", f"size={math.ceil(guest.memory / MIB)}M", "-uuid", guest.id,
+        "-smbios", f"type=1,manufacturer={_MAKER},product={_PRODUCT},serial={guest.id},uuid={guest.id},family=Virtual Machine",
+        "-smbios", f"type=3,manufacturer={_MAKER},asset={_PRODUCT}",
+        "-rtc", "base=utc,clock=host,driftfix=slew", "-boot", "strict=on",
+    ]  # fmt: skip
+
+
+def _file(name: str, fd: int, *, writable: bool) -> dict[str, object]:
+    node: dict[str, object] = {"driver": "file", "node-name": name, "filename": f"/dev/fdset/{fd}"}
+    # What is shared and never written needs no lock; the lock on what is written keeps a second QEMU off it.
+    return node | ({"discard": "unmap"} if writable else {"read-only": True, "locking": "off"})
+
+
+def _nodes(guest: Guest, files: Files) -> list[dict[str, object]]:
+    nodes: list[dict[str, object]] = []
+    if files.code is not None and files.vars is not None:
+        nodes += [_file("code-file", files.code, writable=False), _file("vars-file", files.vars, writable=True)]
+        nodes.append({"driver": "raw", "node-name": "code", "file": "code-file", "read-only": True})
+        nodes.append({"driver": "raw", "node-name": "vars", "file": "vars-file"})
+    for number, disk in enumerate(guest.disks):
+        name = f"disk{number}"
+        backing: str | None = None
+        if disk.id in files.bases:
+            backing = f"{name}-base"
+            base = {"driver": disk.base_format, "node-name": backing, "file": f"{backing}-file", "read-only": True}
+            nodes.append(_file(f"{backing}-file", files.bases[disk.id], writable=False))
+            nodes.append(base | {"backing": None} if disk.base_format == "qcow2" else base)
+        nodes.append(_file(f"{name}-file", files.disks[disk.id], writable=True))
+        node: dict[str, object] = {"driver": "qcow2", "node-name": name, "file": f"{name}-file", "backing": backing}
+        nodes.append(node | {"discard": "unmap", "detect-zeroes": "unmap"})
+    if files.config is not None:
+        nodes.append(_file("config-file", files.config, writable=False))
+        nodes.append({"driver": "raw", "node-name": "config", "file": "config-file", "read-only": True})
+    return nodes
+
+
+def _disks(guest: Guest, bus: _Bus, *, older: bool) -> list[dict[str, object]]:
+    devices: list[dict[str, object]] = []
+    used = dict.fromkeys(("virtio", "scsi", "sata", "ide"), 0)
+    if any(disk.bus == "scsi" for disk in guest.disks):
+        devices.append({"driver": "virtio-scsi-pci", "id": "scsi"} | bus.fixed())
+    if older and any(disk.bus == "sata" for disk in guest.disks):
+        devices.append({"driver": "ich9-ahci", "id": "sata", "bus": "pci.0"})
+    for number, disk in enumerate(guest.disks):
+        count = used[disk.bus]
+        used[disk.bus] += 1
+        places: dict[str, dict[str, object]] = {
+            "virtio": {"driver": "virtio-blk-pci"},
+            "scsi": {"driver": "scsi-hd", "bus": "scsi.0", "lun": count},
+            "sata": {"driver": "ide-hd", "bus": f"sata.{count}" if older else f"ide.{count}"},
+            "ide": {"driver": "ide-hd", "bus": f"ide.{count // 2}", "unit": count % 2},
+        }
+        place = places[disk.bus]
+        if disk.bus == "virtio":
+            place |= bus.fixed() if number == 0 else bus.port()
+        devices.append(place | {"id": f"dev-disk{number}", "drive": f"disk{number}", "serial": disk.id[:20]})
+        if number == 0:
+            devices[-1]["bootindex"] = 1
+    return devices
+
+
+def _cards(guest: Guest, bus: _Bus) -> list[dict[str, object]]:
+    def card(nic: Nic) -> dict[str, object]:
+        device: dict[str, object] = {"driver": _CARDS[nic.model], "id": f"nic-{nic.port_id}", "netdev": f"net-{nic.port_id}"}
+        device |= {"mac": nic.mac, "romfile": ""} | bus.port()
+        return device | {"host_mtu": nic.mtu} if nic.model == "virtio" else device
+
+    return [card(nic) for nic in guest.nics]

@@ -1,0 +1,399 @@
+"""The hypervisor driver for QEMU over QMP.
+
+QEMU is started so that it stays when its guest switches off or panics (`-action shutdown=pause,panic=pause`): its run
+state then says how the guest ended, also to a driver that was not there at the time. A QEMU that is gone without our
+doing has crashed. So no state has to be remembered that could be lost, and nothing depends on being QEMU's parent.
+"""
+
+import asyncio
+import contextlib
+import time
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+import msgspec
+
+from andromede.core.clock import monotonic
+from andromede.core.errors import DriverError
+from andromede.core.units import MIB
+from andromede.drivers.hypervisor import Guest, Host, Power, Seen, State
+from andromede.drivers.hypervisor.checks import check, check_id, public
+from andromede.drivers.hypervisor.qemu import cmdline, console, counters, files, process
+from andromede.drivers.hypervisor.qemu.cgroup import Cgroups
+from andromede.drivers.hypervisor.qemu.live import Live, Lives
+from andromede.drivers.hypervisor.qemu.probe import Acceleration, proved
+from andromede.drivers.hypervisor.qemu.process import Found
+from andromede.drivers.hypervisor.qemu.qmp import MonitorError
+from andromede.drivers.hypervisor.qemu.store import ASKED, BY_ITSELF, CRASHED, Record, Store, host_boot
+
+_STATES = {"running": State.RUNNING, "suspended": State.RUNNING, "shutdown": State.STOPPED} | dict.fromkeys(
+    ("guest-panicked", "internal-error", "watchdog"), State.CRASHED
+)
+_FAULTS = {
+    "guest-panicked": "The operating system of the server panicked.",
+    "internal-error": "The hypervisor met an internal error while it ran the server.",
+    "io-error": "The server is paused because its disk could not be written; the host may have no disk space left.",
+}
+_MUTE = "The hypervisor process of the server does not answer."
+_ENDED = {"": State.ABSENT, ASKED: State.STOPPED, BY_ITSELF: State.STOPPED, CRASHED: State.CRASHED}
+
+
+class Qemu:
+    """The guests of one instance on one host. Must run as root.
+
+    state_dir: holds everything of every guest; made root's alone. uid_base, uid_count: the uids that guests run as, used for
+    nothing else. tag: names the instance in cgroups and command lines; one per state_dir. vnet_hdr: offloads on taps; off for
+    the userspace datapath. acceleration: what `probe` answered before; None to probe when first needed. greeting: seconds a
+    new QEMU may take to answer. tending: seconds between looks at the size of logs.
+    """
+
+    def __init__(
+        self,
+        state_dir: Path,
+        *,
+        uid_base: int,
+        uid_count: int = 10_000,
+        tag: str = "main",
+        vnet_hdr: bool = False,
+        acceleration: Acceleration | None = None,
+        cgroup_root: Path = Path("/sys/fs/cgroup"),
+        greeting: float = 30.0,
+        tending: float = 5.0,
+    ) -> None:
+        self.changes: asyncio.Queue[str] = asyncio.Queue(maxsize=4096)
+        self._store = Store(state_dir, uid_base, uid_count)
+        self._cgroups = Cgroups(tag, cgroup_root)
+        self._tag, self._uid_base, self._vnet_hdr = tag, uid_base, vnet_hdr
+        self._acceleration = acceleration
+        self._probing = asyncio.Lock()
+        self._greeting, self._tending = greeting, tending
+        self._live = Lives(state_dir, self.changes)
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._tender: asyncio.Task[None] | None = None
+
+    @property
+    def limits(self) -> str:
+        """Which limits on guests the host enforces, in a sentence."""
+        return self._cgroups.limits
+
+    async def acceleration(self) -> Acceleration:
+        """How guests run here; proved once."""
+        async with self._probing:
+            if self._acceleration is None:
+                key = f"{host_boot()} {await counters.version()}"
+                self._acceleration = await proved(self._store.root, uid=self._uid_base, key=key)
+            return self._acceleration
+
+    async def host(self) -> Host:
+        """What this host offers now. Raises DriverError when QEMU is not installed."""
+        return await counters.host(self._store.root, await self.acceleration(), self.limits)
+
+    async def observe(self) -> list[Seen]:
+        """Every guest of this instance; ABSENT for one of which only leftovers are there."""
+        with public():
+            running = {found.guest_id: found for found in await asyncio.to_thread(process.scan, self._tag)}
+            known = {*self._store.ids(), *running, *self._cgroups.guests()}
+        gate = asyncio.Semaphore(64)
+
+        async def one(guest_id: str) -> Seen | None:
+            async with gate, self._lock(guest_id):
+                with public():
+                    self._trim(guest_id)
+                    seen = await self._look(self._store.load(guest_id)[0], running.get(guest_id))
+                    left = seen.state is not State.ABSENT or guest_id in self._store.ids() | self._cgroups.guests()
+                    return seen if left else None
+
+        every = await asyncio.gather(*(one(guest_id) for guest_id in sorted(known)))
+        return [seen for seen in every if seen is not None]
+
+    async def ensure(self, guest: Guest) -> Seen:
+        """Move `guest` one step towards its description. Raises DriverError with a public sentence when it cannot."""
+        check(guest)
+        self._tend()
+        async with self._lock(guest.id):
+            with public():
+                record, sound = self._store.load(guest.id)
+                found = None if sound and record.pid else await self._search(guest.id)
+                return await self._step(guest, record, await self._look(record, found))
+
+    async def owner(self, guest_id: str) -> int:
+        """The uid that the guest runs as, and that may open its taps."""
+        check_id(guest_id)
+        with public():
+            uid = self._store.owner(guest_id)
+            if uid is None:
+                busy = {found.uid for found in await asyncio.to_thread(process.scan, self._tag)}
+                uid = self._store.take(guest_id, busy)
+            return uid
+
+    async def remove(self, guest_id: str) -> None:
+        """End the guest and delete all that was made for it. Idempotent, from every half-made state."""
+        check_id(guest_id)
+        async with self._lock(guest_id):
+            with public():
+                await self._live.kill(guest_id, orderly=False)
+                for found in await asyncio.to_thread(process.scan, self._tag):
+                    held = process.hold(found, self._tag) if found.guest_id == guest_id else None
+                    if held is not None:
+                        self._live.hold(guest_id, held)
+                        await self._live.kill(guest_id, orderly=False)
+                await asyncio.to_thread(self._store.forget, guest_id)
+                await asyncio.to_thread(self._cgroups.remove, guest_id)
+
+    async def console(self, guest_id: str) -> bytes:
+        """The tail of its serial console, at most 100 KiB; empty when there is none."""
+        check_id(guest_id)
+        with public():
+            self._trim(guest_id)
+            return console.tail(self._store.path(guest_id) / "console.log")
+
+    async def diagnostics(self, guest_id: str) -> dict[str, object]:
+        """Counters of a running guest. Raises DriverError (409) when it does not run or does not answer."""
+        check_id(guest_id)
+        async with self._lock(guest_id):
+            record, _ = self._store.load(guest_id)
+            seen = await self._look(record, await self._search(guest_id))
+            live = self._live.get(guest_id)
+            if live is None or live.monitor is None or record.guest is None:
+                raise DriverError("The server does not run, so it has no counters.", status=409)
+            try:
+                return await counters.diagnostics(
+                    live.monitor,
+                    record.guest,
+                    pid=live.process.pid,
+                    started=seen.started,
+                    state=seen.state,
+                    hypervisor=(await self.acceleration()).name,
+                )
+            except MonitorError as error:
+                raise DriverError(_MUTE, status=409) from error
+
+    async def close(self) -> None:
+        """Let go of sockets and tasks; guests go on."""
+        if self._tender is not None:
+            self._tender.cancel()
+            await asyncio.gather(self._tender, return_exceptions=True)
+            self._tender = None
+        for guest_id in list(self._live):
+            await self._live.drop(guest_id)
+
+    async def _look(self, record: Record, found: Found | None) -> Seen:
+        """What the guest is now; takes hold of its process, and brings one to its end whose guest has ended."""
+        live = await self._attach(record, found)
+        if live is None:
+            if record.pid:
+                await self._gone(record)
+            state = _ENDED[record.ended]
+            if record.fault and not record.ended:
+                state = State.STOPPED
+            return Seen(id=record.id, state=state, boots=record.boots, fault=record.fault)
+        if live.monitor is None:
+            return self._running(record, State.RUNNING, _MUTE)
+        try:
+            status = await live.monitor.status()
+        except MonitorError:
+            await live.mute()
+            return self._running(record, State.RUNNING, _MUTE) if live.process.alive else await self._look(record, None)
+        state = _STATES.get(status, State.PAUSED)
+        if state in {State.STOPPED, State.CRASHED}:
+            ended = CRASHED if state is State.CRASHED else ASKED if record.asked else BY_ITSELF
+            await self._finish(record, ended, _FAULTS.get(status))
+            return Seen(id=record.id, state=state, boots=record.boots, fault=record.fault)
+        if record.asked and state is State.RUNNING:
+            state = State.STOPPING
+        return self._running(record, state, _FAULTS.get(status))
+
+    def _running(self, record: Record, state: State, fault: str | None = None) -> Seen:
+        return Seen(id=record.id, state=state, boots=record.boots, started=record.started, fault=fault)
+
+    async def _attach(self, record: Record, found: Found | None) -> Live | None:
+        live = self._live.get(record.id)
+        if live is not None and not live.process.alive:
+            await self._live.drop(record.id)
+            live = None
+        if live is None:
+            found = process.recorded(record.id, record.pid, record.ticks, self._tag) or found
+            held = process.hold(found, self._tag) if found is not None else None
+            if found is None or held is None:
+                return None
+            live = self._live.hold(record.id, held)
+            if (record.pid, record.ticks) != (found.pid, found.ticks):
+                record.pid, record.ticks, record.boots, record.uid = found.pid, found.ticks, found.boots, found.uid
+                record.started, record.ended, record.fault, record.host_boot = time.time(), "", None, host_boot()
+                if self._store.path(record.id).is_dir():
+                    self._store.save(record)
+        with contextlib.suppress(MonitorError):
+            await self._live.connect(record.id, 2.0)
+        return live
+
+    async def _gone(self, record: Record) -> None:
+        """Record that the process of a guest that should run is not there any more."""
+        fault = "The hypervisor process of the server ended unexpectedly."
+        if record.host_boot != host_boot():
+            fault = "The host was restarted while the server ran."
+        words = process.last_words(self._store.path(record.id) / "qemu.log")
+        if words:
+            fault = f"{fault[:-1]}: {words}"
+        self._ended(record, ASKED if record.asked else CRASHED, None if record.asked else fault)
+
+    def _ended(self, record: Record, ended: str, fault: str | None) -> None:
+        record.pid = record.ticks = 0
+        record.started = record.asked = 0.0
+        record.ended, record.fault = ended, fault
+        if self._store.path(record.id).is_dir():
+            self._store.save(record)
+
+    async def _step(self, guest: Guest, record: Record, seen: Seen) -> Seen:
+        up = seen.state in {State.RUNNING, State.PAUSED, State.STOPPING}
+        stale = guest.boots > record.boots
+        if guest.power is Power.STOPPED:
+            return await self._stop(guest, record, seen) if up else await self._rest(guest, record)
+        if up and stale:
+            seen = await self._stop(guest, record, seen)
+            up = seen.state is State.STOPPING
+            if up:
+                return seen
+        if not up:
+            if record.ended in {BY_ITSELF, CRASHED} and not stale:
+                return seen
+            return await self._start(guest, record)
+        return await self._adjust(guest, record, seen)
+
+    async def _rest(self, guest: Guest, record: Record) -> Seen:
+        """A guest that is not to run: its disks are made, and how it ended is forgotten."""
+        folder = self._store.make(guest.id)
+        record.uid = await self.owner(guest.id)
+        await files.make_disks(folder, guest.disks)
+        record.guest, record.boots = guest, max(record.boots, guest.boots)
+        self._ended(record, ASKED, None)
+        return Seen(id=guest.id, state=State.STOPPED, boots=record.boots)
+
+    async def _stop(self, guest: Guest, record: Record, seen: Seen) -> Seen:
+        live = self._live[guest.id]
+        now = monotonic()
+        first = not record.asked
+        if first:
+            record.asked = now
+            self._store.make(guest.id)
+            self._store.save(record)
+        if guest.soft and seen.state is not State.PAUSED and now - record.asked < guest.grace:
+            # Asked again now and then, for a guest that is still booting does not hear it.
+            if live.monitor is not None and (first or now - live.nudged >= 5.0):
+                live.nudged = now
+                with contextlib.suppress(MonitorError):
+                    await live.monitor.run("system_powerdown")
+            return Seen(id=guest.id, state=State.STOPPING, boots=record.boots, started=record.started)
+        await self._finish(record, ASKED, None)
+        return Seen(id=guest.id, state=State.STOPPED, boots=record.boots)
+
+    async def _adjust(self, guest: Guest, record: Record, seen: Seen) -> Seen:
+        """Bring a process that runs to what is asked without restarting it."""
+        live = self._live[guest.id]
+        if live.monitor is None:
+            return seen
+        if record.guest is None:
+            record.guest = guest
+            self._store.save(record)
+        if seen.state is State.STOPPING and monotonic() - record.asked >= guest.grace:
+            record.asked = 0.0
+            self._store.save(record)
+        try:
+            await self._grow(live, guest, record)
+            if guest.power is Power.PAUSED and seen.state is State.RUNNING:
+                await live.monitor.run("stop")
+            elif guest.power is Power.RUNNING and seen.state is State.PAUSED:
+                await live.monitor.run("cont")
+        except MonitorError as error:
+            if live.process.alive:
+                raise DriverError(_MUTE) from error
+        return await self._look(record, None)
+
+    async def _grow(self, live: Live, guest: Guest, record: Record) -> None:
+        folder = self._store.path(guest.id)
+        had = {disk.id: number for number, disk in enumerate(record.guest.disks if record.guest else ())}
+        for disk in guest.disks:
+            path = files.overlay(folder, disk)
+            if live.monitor is not None and disk.id in had and path.exists() and files.virtual_size(path) < disk.size:
+                await live.monitor.run("block_resize", node_name=f"disk{had[disk.id]}", size=disk.size)
+
+    async def _start(self, guest: Guest, record: Record) -> Seen:
+        acceleration = await self.acceleration()
+        folder = self._store.make(guest.id)
+        uid = await self.owner(guest.id)
+        files.drop_disks(folder, guest.disks)
+        await files.make_disks(folder, guest.disks)
+        before = msgspec.structs.replace(record)
+        kvm = acceleration.name == "kvm"
+        shares = guest.vcpus * 1024 if guest.cpu_shares is None else guest.cpu_shares
+        memory = guest.memory + guest.memory // 32 + 384 * MIB
+        joins = self._cgroups.prepare(guest.id, shares=shares, memory=memory, pids=guest.vcpus + 128)
+        record.guest, record.boots, record.uid, record.host_boot = guest, guest.boots, uid, host_boot()
+        record.pid = record.ticks = 0
+        record.asked, record.ended, record.fault = 0.0, "", None
+        with ExitStack() as stack:
+            opened = files.open_all(stack, folder, guest, uid=uid, vnet_hdr=self._vnet_hdr)
+            self._store.save(record)
+            arguments = cmdline.build(guest, opened, tag=self._tag, kvm=kvm, paused=guest.power is Power.PAUSED)
+            run = partial(
+                process.launch,
+                arguments,
+                uid=uid,
+                gid=uid if acceleration.group is None or not kvm else acceleration.group,
+                groups=joins,
+                fds=opened.all(),
+                log=folder / "qemu.log",
+            )
+            held = process.adopt(await asyncio.to_thread(run))
+        try:
+            if held is None:
+                raise MonitorError("ended at once")
+            live = self._live.hold(guest.id, held)
+            await self._live.connect(guest.id, self._greeting)
+            await self._grow(live, guest, record)
+        except MonitorError as error:
+            await self._live.kill(guest.id, orderly=False)
+            before.pid = 0
+            self._store.save(before)
+            raise await self._cannot_start(folder) from error
+        record.pid, record.ticks, record.started = held.pid, held.ticks, time.time()
+        self._store.save(record)
+        return await self._look(record, None)
+
+    async def _cannot_start(self, folder: Path) -> DriverError:
+        try:
+            await counters.version()
+        except DriverError as error:
+            return error
+        words = process.last_words(folder / "qemu.log")
+        return DriverError(f"The server could not be started: {words}" if words else "The server did not start in time.")
+
+    async def _finish(self, record: Record, ended: str, fault: str | None) -> None:
+        await self._live.kill(record.id, orderly=True)
+        self._ended(record, ended, fault)
+
+    async def _search(self, guest_id: str) -> Found | None:
+        running = await asyncio.to_thread(process.scan, self._tag)
+        return next((found for found in running if found.guest_id == guest_id), None)
+
+    def _lock(self, guest_id: str) -> asyncio.Lock:
+        lock = self._locks.get(guest_id)
+        if lock is None:
+            lock = self._locks[guest_id] = asyncio.Lock()
+        return lock
+
+    def _trim(self, guest_id: str) -> None:
+        for name in ("console.log", "qemu.log"):
+            console.trim(self._store.path(guest_id) / name)
+
+    def _tend(self) -> None:
+        if self._tender is None or self._tender.done():
+            self._tender = asyncio.create_task(self._keep_small())
+
+    async def _keep_small(self) -> None:
+        while True:
+            await asyncio.sleep(self._tending)
+            for guest_id in list(self._live):
+                with contextlib.suppress(OSError):
+                    self._trim(guest_id)

@@ -1,0 +1,178 @@
+"""The worlds that the hypervisor contract runs in: the fake, and QEMU with guests of a few bytes."""
+
+import asyncio
+import os
+import shutil
+import socket
+import uuid
+from pathlib import Path
+from typing import Any
+
+from andromede.core.clock import monotonic
+from andromede.core.units import MIB
+from andromede.drivers.hypervisor import Disk, Guest, Hypervisor, Seen, State
+from andromede.drivers.hypervisor.fake import Fake
+from andromede.drivers.hypervisor.qemu import Acceleration, Qemu
+from andromede.drivers.hypervisor.qemu import process as processes
+from andromede.drivers.hypervisor.qemu.qmp import short_path
+
+# A boot sector that arms the ACPI power button (port 0x602), says so on the serial line, and then does as its input says:
+# p power off, d ignore the power button, r reset, x panic (pvpanic). It powers off when the button is pressed.
+BOOT_SECTOR = bytes.fromhex(
+    "31c08ed8ba0206b80001efbe657cac84c07406baf803eeebf5fbf4ba0006edf6c4017538bafd03eca80174edbaf803ec3c7074283c6474193c7274"
+    "0d3c787506ba0505b001eeeeebd0baf90cb006eeebc8ba020631c0efbe737cebb2ba0406b80020efebb467756573742069732075700d0a00677565"
+    "737420697320646561660d0a00"
+)
+HAVE_QEMU = os.geteuid() == 0 and shutil.which(processes.BINARY) is not None
+WHY_NOT = "needs root and qemu-system-x86_64"
+TCG = Acceleration("tcg", "The test asks for it.")
+UID_BASE = 1_300_000
+
+
+def boot_image(path: Path) -> Path:
+    """A raw disk that boots the boot sector."""
+    path.write_bytes((BOOT_SECTOR.ljust(510, b"\0") + b"\x55\xaa").ljust(MIB, b"\0"))
+    return path
+
+
+class World:
+    """A driver, and a hand that reaches into its guests."""
+
+    driver: Hypervisor
+
+    def guest(self, **changes: Any) -> Guest:
+        """A guest that can boot."""
+        return Guest(**({"id": str(uuid.uuid4()), "vcpus": 1, "memory": 32 * MIB} | changes))
+
+    async def until(self, guest: Guest, *states: State, patience: float = 20.0) -> Seen:
+        """Call ensure until it says one of the states."""
+        deadline = monotonic() + patience
+        while True:
+            seen = await self.driver.ensure(guest)
+            if seen.state in states:
+                return seen
+            assert monotonic() < deadline, f"{seen} is none of {states}"
+            await asyncio.sleep(0.03)
+
+    async def seen(self, guest_id: str) -> Seen | None:
+        """What observe says of one guest."""
+        return next((seen for seen in await self.driver.observe() if seen.id == guest_id), None)
+
+    async def says(self, guest_id: str, text: bytes, times: int = 1, patience: float = 20.0) -> None:
+        """Wait until the console holds the text so many times."""
+        deadline = monotonic() + patience
+        while (console := await self.driver.console(guest_id)).count(text) < times:
+            assert monotonic() < deadline, console
+            await asyncio.sleep(0.03)
+
+    async def up(self, guest_id: str, times: int = 1) -> None:
+        """Wait until the guest has booted so many times."""
+
+    async def restart(self) -> None:
+        """A fresh driver object, as after our process was started anew."""
+
+    async def power_off(self, guest_id: str) -> None:
+        """The guest switches itself off."""
+
+    async def crash(self, guest_id: str) -> None:
+        """The guest's process vanishes."""
+
+    async def panic(self, guest_id: str) -> None:
+        """The guest panics."""
+
+    async def deafen(self, guest_id: str) -> None:
+        """The guest ignores its power button."""
+
+    async def damage(self, guest_id: str) -> None:
+        """What is recorded of the guest becomes unreadable."""
+
+    async def end(self) -> None:
+        """Remove every guest; nothing may be left."""
+        for seen in await self.driver.observe():
+            await self.driver.remove(seen.id)
+        assert await self.driver.observe() == []
+        await self.driver.close()
+
+
+class FakeWorld(World):
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "state"
+        self.driver: Fake = Fake(self.folder)
+
+    async def up(self, guest_id: str, times: int = 1) -> None:
+        await self.says(guest_id, b"Linux version", times)
+
+    async def restart(self) -> None:
+        await self.driver.close()
+        self.driver = Fake(self.folder)
+
+    async def power_off(self, guest_id: str) -> None:
+        self.driver.power_off(guest_id)
+
+    async def crash(self, guest_id: str) -> None:
+        self.driver.crash(guest_id)
+
+    async def panic(self, guest_id: str) -> None:
+        self.driver.panic(guest_id)
+
+    async def deafen(self, guest_id: str) -> None:
+        self.driver.ignore_acpi(guest_id)
+
+    async def damage(self, guest_id: str) -> None:
+        (self.folder / f"{guest_id}.json").write_text("{")
+
+
+class QemuWorld(World):
+    def __init__(self, folder: Path, **options: Any) -> None:
+        self.folder = folder / "state"
+        self.image = boot_image(folder / "boot.raw")
+        self.tag = f"test-{uuid.uuid4().hex[:8]}"
+        self.options = {"uid_base": UID_BASE, "tag": self.tag, "acceleration": TCG} | options
+        self.driver: Qemu = Qemu(self.folder, **self.options)
+
+    def guest(self, **changes: Any) -> Guest:
+        return super().guest(**({"disks": (Disk(id="root", size=2 * MIB, base=str(self.image)),)} | changes))
+
+    async def up(self, guest_id: str, times: int = 1) -> None:
+        await self.says(guest_id, b"guest is up", times)
+
+    async def restart(self) -> None:
+        await self.driver.close()
+        self.driver = Qemu(self.folder, **self.options)
+
+    def type(self, guest_id: str, text: bytes) -> None:
+        with socket.socket(socket.AF_UNIX) as line, short_path(self.folder / guest_id / "serial.sock") as name:
+            line.connect(name)
+            line.sendall(text)
+
+    def pids(self, guest_id: str) -> list[int]:
+        return [found.pid for found in processes.scan(self.tag) if found.guest_id == guest_id]
+
+    async def power_off(self, guest_id: str) -> None:
+        await self.up(guest_id)
+        self.type(guest_id, b"p")
+
+    async def crash(self, guest_id: str) -> None:
+        for pid in self.pids(guest_id):
+            os.kill(pid, 9)
+
+    async def panic(self, guest_id: str) -> None:
+        await self.up(guest_id)
+        self.type(guest_id, b"x")
+
+    async def deafen(self, guest_id: str) -> None:
+        await self.up(guest_id)
+        self.type(guest_id, b"d")
+        await self.says(guest_id, b"guest is deaf")
+
+    async def damage(self, guest_id: str) -> None:
+        (self.folder / guest_id / "guest.json").write_text("{")
+
+    async def end(self) -> None:
+        await super().end()
+        assert processes.scan(self.tag) == []
+        assert sorted(path.name for path in self.folder.rglob("*") if path.name != "acceleration.json") == ["uids"]
+        assert self.cgroups() == []
+
+    def cgroups(self) -> list[Path]:
+        return list(Path("/sys/fs/cgroup").glob(f"**/andromede/{self.tag}"))
