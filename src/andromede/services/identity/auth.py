@@ -3,23 +3,31 @@
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, and_, or_, select, update
+from sqlalchemy import Connection, and_, func, or_, select, update
 
 from andromede.core.clock import now
 from andromede.core.context import Caller
-from andromede.core.errors import BadRequest, Forbidden, Unauthorized
+from andromede.core.errors import BadRequest, Forbidden, NotFound, Unauthorized
 from andromede.db.engine import Database
 from andromede.services.identity import grants
-from andromede.services.identity.lockout import Rules
+from andromede.services.identity.lockout import WRONG, Rules
 from andromede.services.identity.passwords import Hasher
 from andromede.services.identity.tables import (
-    access_rule, application_credential, domain, password, project, revocation, trust, user,
+    access_rule,
+    application_credential,
+    domain,
+    password,
+    project,
+    revocation,
+    trust,
+    user,
 )  # fmt: skip
-from andromede.services.identity.tokens import Claims, Known, new_audit_id
+from andromede.services.identity.tokens import Claims, Known, Receipt, new_audit_id
 from andromede.services.identity.totp import check_totp
 from andromede.services.identity.wire import Auth, DomainRef, Scope, UserRef
 
-_WRONG = "The request you have made requires authentication."
+RECEIPT_LIFETIME = 300.0
+_LONGEST_CHAIN = 10
 
 
 class Signing(msgspec.Struct, frozen=True):
@@ -45,40 +53,62 @@ class _Proven(msgspec.Struct, kw_only=True):
     scoped: Claims | None = None
 
 
-def sign_in(how: Signing, request: Auth) -> tuple[str, Claims]:
-    """A new token and what it says. Raises Unauthorized, with the same words whatever was wrong."""
-    proven = _prove(how, request)
+class MissingFactors(Unauthorized):
+    """What was proven is right but not enough: a receipt for it, and the sets of methods of which one would do."""
+
+    def __init__(self, receipt: str, said: Receipt, row: Any, required: list[list[str]]) -> None:
+        super().__init__("Additional authentications steps required.")
+        self.receipt, self.said, self.row, self.required = receipt, said, row, required
+
+
+def sign_in(how: Signing, request: Auth, receipt: str | None = None) -> tuple[str, Claims]:
+    """A new token and what it says. receipt: of what was proven earlier.
+
+    Raises Unauthorized, with the same words whatever was wrong; MissingFactors where more must be proven.
+    """
+    proven = _prove(how, request, receipt)
     with how.database.read() as db:
         row = db.execute(select(user).where(user.c.id == proven.user_id)).first()
-        if row is None:
-            raise Unauthorized(_WRONG)
-        _check_factors(row, proven.methods)
-        claims = _claims(db, how, row, proven, request.scope)
+        if row is None or not row.enabled:
+            raise Unauthorized(WRONG)
+        _check_factors(how, row, proven)
+        claims = _claims(db, row, proven, request.scope)
         if claims.trust is not None and claims.trust != proven.trust:
             _use_trust(how.database, claims.trust)
         load(db, claims)
     return how.known.signer.sign(claims), claims
 
 
-def _prove(how: Signing, request: Auth) -> _Proven:
+def _prove(how: Signing, request: Auth, receipt: str | None) -> _Proven:
     proofs = request.identity
     if not proofs.methods:
         raise BadRequest("Expecting to find at least one method in identity.methods.")
     proven = _Proven(expires=now().timestamp() + how.lifetime)
+    if receipt:
+        _take_receipt(how, receipt, proven)
     for method in dict.fromkeys(proofs.methods):
         given = getattr(proofs, method, None) if method in _METHODS else None
         if given is None or given is msgspec.UNSET:
-            raise Unauthorized(_WRONG)
+            raise Unauthorized(WRONG)
         user_id = _METHODS[method](how, given, proven)
         if proven.user_id and proven.user_id != user_id:
-            raise Unauthorized(_WRONG)
+            raise Unauthorized(WRONG)
         proven.user_id = user_id
         if method != "token":
             proven.methods = tuple(dict.fromkeys((*proven.methods, method)))
     return proven
 
 
-def _find_user(db: Connection, ref: UserRef) -> Any:  # noqa: ANN401
+def _take_receipt(how: Signing, receipt: str, proven: _Proven) -> None:
+    said = how.known.signer.verify_receipt(receipt)
+    claims = Claims(user=said.user, methods=said.methods, audit=(), issued=said.issued, expires=said.expires)
+    with how.database.read() as db:
+        if _revoked(db, claims):
+            raise Unauthorized(WRONG)
+    proven.user_id, proven.methods = said.user, said.methods
+
+
+def _find_user(db: Connection, ref: UserRef) -> Any:
     if ref.id is not None:
         return db.execute(select(user).where(user.c.id == ref.id)).first()
     if ref.name is None or ref.domain is None:
@@ -93,14 +123,14 @@ def _find_domain(db: Connection, ref: DomainRef) -> str | None:
     return db.scalar(select(domain.c.id).where(domain.c.name == ref.name))
 
 
-def current_password(db: Connection, user_id: str) -> Any:  # noqa: ANN401
+def current_password(db: Connection, user_id: str) -> Any:
     """The row of a user's password, or None."""
     return db.execute(
         select(password).where(password.c.user_id == user_id).order_by(password.c.created.desc(), password.c.id).limit(1)
     ).first()
 
 
-def _by_password(how: Signing, given: Any, _proven: _Proven) -> str:  # noqa: ANN401
+def _by_password(how: Signing, given: Any, _proven: _Proven) -> str:
     with how.database.read() as db:
         row = _find_user(db, given.user)
         kept = current_password(db, row.id) if row is not None else None
@@ -109,18 +139,21 @@ def _by_password(how: Signing, given: Any, _proven: _Proven) -> str:  # noqa: AN
     if not how.hasher.verify(kept.hash if kept is not None else None, given.user.password):
         if row is not None:
             how.rules.note_failure(how.database, row)
-        raise Unauthorized(_WRONG)
+        raise Unauthorized(WRONG)
     assert row is not None
     how.rules.note_success(how.database, row)
     how.rules.refuse_expired(row, kept)
     return str(row.id)
 
 
-def _by_token(how: Signing, given: Any, proven: _Proven) -> str:  # noqa: ANN401
-    proof = how.known.prove(given.id)
+def _by_token(how: Signing, given: Any, proven: _Proven) -> str:
+    try:
+        proof = how.known.prove(given.id)
+    except Unauthorized as error:
+        raise NotFound("Failed to validate token") from error
     claims = proof.claims
     if claims.application_credential is not None:
-        raise Unauthorized(_WRONG)
+        raise Unauthorized(WRONG)
     if claims.trust is not None:
         raise Forbidden("A token of a trust cannot be exchanged for another.")
     proven.expires = min(proven.expires, claims.expires)
@@ -130,7 +163,7 @@ def _by_token(how: Signing, given: Any, proven: _Proven) -> str:  # noqa: ANN401
     return claims.user
 
 
-def _by_application_credential(how: Signing, given: Any, proven: _Proven) -> str:  # noqa: ANN401
+def _by_application_credential(how: Signing, given: Any, proven: _Proven) -> str:
     with how.database.read() as db:
         query = select(application_credential)
         if given.id is not None:
@@ -142,24 +175,24 @@ def _by_application_credential(how: Signing, given: Any, proven: _Proven) -> str
                 query.where(application_credential.c.user_id == owner_id, application_credential.c.name == given.name)
             ).first()
     if not how.hasher.verify(row.hash if row is not None else None, given.secret) or row is None:
-        raise Unauthorized(_WRONG)
+        raise Unauthorized(WRONG)
     if row.expires is not None:
         if row.expires <= now():
-            raise Unauthorized(_WRONG)
+            raise Unauthorized(WRONG)
         proven.expires = min(proven.expires, row.expires.timestamp())
     proven.application_credential = row.id
     return str(row.user_id)
 
 
-def _by_totp(how: Signing, given: Any, _proven: _Proven) -> str:  # noqa: ANN401
+def _by_totp(how: Signing, given: Any, _proven: _Proven) -> str:
     with how.database.read() as db:
         row = _find_user(db, given.user)
     if row is None:
-        raise Unauthorized(_WRONG)
+        raise Unauthorized(WRONG)
     how.rules.refuse_locked(row)
     if not check_totp(how.database, how.secrets, row.id, given.user.passcode):
         how.rules.note_failure(how.database, row)
-        raise Unauthorized(_WRONG)
+        raise Unauthorized(WRONG)
     return str(row.id)
 
 
@@ -171,16 +204,20 @@ _METHODS = {
 }
 
 
-def _check_factors(row: Any, methods: tuple[str, ...]) -> None:  # noqa: ANN401
-    """Hold a user to `multi_factor_auth_rules`, where it has them."""
-    if not row.options.get("multi_factor_auth_enabled") or "application_credential" in methods:
+def _check_factors(how: Signing, row: Any, proven: _Proven) -> None:
+    """Hold a user to `multi_factor_auth_rules`, where it has them. Raises MissingFactors."""
+    methods = set(proven.methods)
+    if not row.options.get("multi_factor_auth_enabled") or proven.application_credential is not None:
         return
-    rules = [set(rule) for rule in row.options.get("multi_factor_auth_rules") or [] if rule]
-    if rules and not any(rule <= set(methods) for rule in rules):
-        raise Unauthorized(_WRONG)
+    rules = [rule for rule in row.options.get("multi_factor_auth_rules") or [] if rule]
+    if not rules or any(set(rule) <= methods for rule in rules):
+        return
+    issued = now().timestamp()
+    said = Receipt(user=row.id, methods=proven.methods, issued=issued, expires=issued + RECEIPT_LIFETIME)
+    raise MissingFactors(how.known.signer.sign_receipt(said), said, row, rules)
 
 
-def _claims(db: Connection, how: Signing, row: Any, proven: _Proven, scope: Any) -> Claims:  # noqa: ANN401
+def _claims(db: Connection, row: Any, proven: _Proven, scope: Any) -> Claims:
     audit = (new_audit_id(), *proven.parent)
     base = Claims(user=row.id, methods=proven.methods, audit=audit, issued=now().timestamp(), expires=proven.expires)
     replace = msgspec.structs.replace
@@ -203,7 +240,7 @@ def _claims(db: Connection, how: Signing, row: Any, proven: _Proven, scope: Any)
     if scope.domain is not None:
         found = _find_domain(db, scope.domain)
         if found is None:
-            raise Unauthorized(_WRONG)
+            raise Unauthorized(WRONG)
         return replace(base, domain=found)
     if scope.project is not None:
         query = select(project.c.id)
@@ -215,12 +252,12 @@ def _claims(db: Connection, how: Signing, row: Any, proven: _Proven, scope: Any)
             query = query.where(project.c.name == scope.project.name, project.c.domain_id == _find_domain(db, scope.project.domain))
         project_id = db.scalar(query)
         if project_id is None:
-            raise Unauthorized(_WRONG)
+            raise Unauthorized(WRONG)
         return replace(base, project=project_id)
     raise BadRequest("The scope must name a project, a domain, the system or a trust.")
 
 
-def _default_scope(db: Connection, row: Any, base: Claims) -> Claims:  # noqa: ANN401
+def _default_scope(db: Connection, row: Any, base: Claims) -> Claims:
     """The user's default project where it may go there; no scope otherwise."""
     home = db.execute(select(project).where(project.c.id == row.default_project_id, project.c.enabled)).first()
     if home is None or not grants.roles_of(db, row.id, grants.on_project(db, home)):
@@ -228,7 +265,7 @@ def _default_scope(db: Connection, row: Any, base: Claims) -> Claims:  # noqa: A
     return msgspec.structs.replace(base, project=home.id)
 
 
-def _trusted(db: Connection, row: Any, base: Claims, trust_id: str) -> Claims:  # noqa: ANN401
+def _trusted(db: Connection, row: Any, base: Claims, trust_id: str) -> Claims:
     found = db.execute(select(trust).where(trust.c.id == trust_id, trust.c.deleted.is_(None))).first()
     if found is None or found.trustee_id != row.id:
         raise Forbidden("The trust cannot be used by this user.")
@@ -259,7 +296,7 @@ def load(db: Connection, claims: Claims) -> Caller:
         .where(user.c.id == claims.user)
     ).first()
     if row is None or not row.enabled or not row.domain_enabled or _revoked(db, claims):
-        raise Unauthorized(_WRONG)
+        raise Unauthorized(WRONG)
     facts: dict[str, Any] = {
         "user_id": row.id, "user_name": row.name, "user_domain_id": row.domain_id, "user_domain_name": row.domain_name,
         "methods": claims.methods, "audit_ids": claims.audit, "issued": claims.issued, "expires": claims.expires,
@@ -272,7 +309,7 @@ def load(db: Connection, claims: Claims) -> Caller:
             .where(project.c.id == claims.project)
         ).first()
         if place is None or not place.enabled or not place.domain_enabled:
-            raise Unauthorized(_WRONG)
+            raise Unauthorized(WRONG)
         holder = claims.user
         if claims.trust is not None:
             holder = _trustor(db, claims.trust)
@@ -284,7 +321,7 @@ def load(db: Connection, claims: Claims) -> Caller:
     elif claims.domain is not None:
         name = db.scalar(select(domain.c.name).where(domain.c.id == claims.domain, domain.c.enabled))
         if name is None:
-            raise Unauthorized(_WRONG)
+            raise Unauthorized(WRONG)
         roles = grants.roles_of(db, claims.user, grants.on_domain(claims.domain))
         facts |= {"domain_id": claims.domain, "domain_name": name}
     elif claims.system:
@@ -294,30 +331,42 @@ def load(db: Connection, claims: Claims) -> Caller:
         roles, more = _application_credential(db, claims, roles or {})
         facts |= more
     if claims.trust is not None:
-        lent = db.execute(select(trust.c.roles).where(trust.c.id == claims.trust)).scalar_one()
-        allowed = grants.expand(db, set(lent))
-        roles = {id_: name for id_, name in (roles or {}).items() if id_ in allowed}
+        for one in _chain(db, claims.trust):
+            allowed = grants.expand(db, set(one.roles))
+            roles = {id_: name for id_, name in (roles or {}).items() if id_ in allowed}
         facts["trust_id"] = claims.trust
     if roles is not None:
         if not roles:
-            raise Unauthorized(_WRONG)
+            raise Unauthorized(WRONG)
         facts |= {"roles": frozenset(roles.values()), "role_ids": tuple(sorted(roles.items(), key=lambda pair: pair[1]))}
     return Caller(**facts)
 
 
+def _chain(db: Connection, trust_id: str) -> list[Any]:
+    """A trust and those that it was lent on from; the last one's trustor holds the roles. Raises Unauthorized where one has ended."""
+    out: list[Any] = []
+    next_id: str | None = trust_id
+    while next_id is not None and len(out) < _LONGEST_CHAIN:
+        row = db.execute(select(trust).where(trust.c.id == next_id, trust.c.deleted.is_(None))).first()
+        if row is None or (row.expires is not None and row.expires <= now()):
+            raise Unauthorized(WRONG)
+        if db.scalar(select(func.count()).where(user.c.id.in_([row.trustor_id, row.trustee_id]), user.c.enabled)) != len(
+            {row.trustor_id, row.trustee_id}
+        ):
+            raise Unauthorized(WRONG)
+        out.append(row)
+        next_id = row.redelegated_trust_id
+    return out
+
+
 def _trustor(db: Connection, trust_id: str) -> str:
-    row = db.execute(select(trust).where(trust.c.id == trust_id, trust.c.deleted.is_(None))).first()
-    if row is None or (row.expires is not None and row.expires <= now()):
-        raise Unauthorized(_WRONG)
-    if not db.scalar(select(user.c.enabled).where(user.c.id == row.trustor_id)):
-        raise Unauthorized(_WRONG)
-    return str(row.trustor_id)
+    return str(_chain(db, trust_id)[-1].trustor_id)
 
 
 def _application_credential(db: Connection, claims: Claims, held: dict[str, str]) -> tuple[dict[str, str], dict[str, Any]]:
     row = db.execute(select(application_credential).where(application_credential.c.id == claims.application_credential)).first()
     if row is None or (row.expires is not None and row.expires <= now()):
-        raise Unauthorized(_WRONG)
+        raise Unauthorized(WRONG)
     given = grants.expand(db, set(row.roles))
     rules = None
     if row.rules is not None:

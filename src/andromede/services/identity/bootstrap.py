@@ -12,7 +12,17 @@ from andromede.core.clock import now
 from andromede.core.ids import new_hex_id
 from andromede.services.identity.passwords import Hasher
 from andromede.services.identity.tables import (
-    assignment, domain, endpoint, epoch, implied, password, project, region, role, service, user,
+    assignment,
+    domain,
+    endpoint,
+    epoch,
+    implied,
+    password,
+    project,
+    region,
+    role,
+    service,
+    user,
 )  # fmt: skip
 from andromede.services.identity.tokens import touch
 

@@ -7,9 +7,8 @@ from sqlalchemy import Connection, select
 
 from andromede.core.clock import iso_micro_z
 from andromede.core.context import Caller
-from andromede.services.identity import grants
-from andromede.services.identity.auth import current_password
-from andromede.services.identity.tables import endpoint, project, region, service, trust
+from andromede.services.identity.auth import MissingFactors, current_password
+from andromede.services.identity.tables import domain, endpoint, service, trust
 from andromede.services.identity.tokens import Claims
 
 
@@ -35,8 +34,8 @@ def token_body(db: Connection, caller: Caller, claims: Claims, *, catalog: bool)
     if caller.role_ids:
         token["roles"] = [{"id": id_, "name": name} for id_, name in caller.role_ids]
     if caller.project_id is not None:
-        domain = {"id": caller.project_domain_id, "name": caller.project_domain_name}
-        token["project"] = {"domain": domain, "id": caller.project_id, "name": caller.project_name}
+        home = {"id": caller.project_domain_id, "name": caller.project_domain_name}
+        token["project"] = {"domain": home, "id": caller.project_id, "name": caller.project_name}
         token["is_domain"] = False
     elif caller.domain_id is not None:
         token["domain"] = {"id": caller.domain_id, "name": caller.domain_name}
@@ -59,6 +58,17 @@ def token_body(db: Connection, caller: Caller, claims: Claims, *, catalog: bool)
     if catalog and caller.role_ids:
         token["catalog"] = catalog_of(db, caller.project_id)
     return {"token": token}
+
+
+def receipt_body(db: Connection, missing: MissingFactors) -> dict[str, Any]:
+    """`{"receipt": …, "required_auth_methods": …}` for who has proven something, but not enough."""
+    row, said = missing.row, missing.said
+    name = db.scalar(select(domain.c.name).where(domain.c.id == row.domain_id))
+    receipt = {
+        "methods": list(said.methods), "expires_at": _moment(said.expires), "issued_at": _moment(said.issued),
+        "user": {"id": row.id, "name": row.name, "domain": {"id": row.domain_id, "name": name}},
+    }  # fmt: skip
+    return {"receipt": receipt, "required_auth_methods": missing.required}
 
 
 def catalog_of(db: Connection, project_id: str | None) -> list[dict[str, Any]]:
@@ -87,14 +97,3 @@ def catalog_of(db: Connection, project_id: str | None) -> list[dict[str, Any]]:
             }
         )
     return list(out.values())
-
-
-def projects_of(db: Connection, user_id: str) -> list[Any]:
-    """The enabled projects a user can scope a token to."""
-    rows = db.execute(select(project).where(project.c.enabled).order_by(project.c.name))
-    return [row for row in rows if grants.roles_of(db, user_id, grants.on_project(db, row))]
-
-
-def regions(db: Connection) -> list[Any]:
-    """All regions."""
-    return list(db.execute(select(region).order_by(region.c.id)))

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
 from andromede.services.identity.tables import assignment, group, implied, membership, project, role
@@ -28,7 +29,7 @@ def subtree(db: Connection, project_id: str) -> list[str]:
     return out
 
 
-def actors(db: Connection, user_id: str) -> ColumnElement[bool]:
+def actors(user_id: str) -> ColumnElement[bool]:
     """The condition on assignments that are a user's own or one of its groups'."""
     groups = select(membership.c.group_id).where(membership.c.user_id == user_id)
     return or_(
@@ -37,7 +38,7 @@ def actors(db: Connection, user_id: str) -> ColumnElement[bool]:
     )
 
 
-def on_project(db: Connection, row: Any) -> ColumnElement[bool]:  # noqa: ANN401
+def on_project(db: Connection, row: Any) -> ColumnElement[bool]:
     """The condition on assignments that count on the project `row`: its own, and inherited ones of what is above it."""
     above = ancestors(db, row.id)
     return or_(
@@ -59,12 +60,12 @@ def on_system() -> ColumnElement[bool]:
 
 def roles_of(db: Connection, user_id: str, target: ColumnElement[bool]) -> dict[str, str]:
     """Names by id of the roles a user holds on a target, implied ones included."""
-    direct = set(db.scalars(select(assignment.c.role_id).where(actors(db, user_id), target)))
+    direct = set(db.scalars(select(assignment.c.role_id).where(actors(user_id), target)))
     return expand(db, direct)
 
 
 def expand(db: Connection, role_ids: set[str]) -> dict[str, str]:
-    """Names by id of these roles and of all that they imply."""
+    """Names by id of these roles and of all that they imply; a domain's own role only counts for what it implies."""
     if not role_ids:
         return {}
     edges: dict[str, list[str]] = {}
@@ -76,7 +77,33 @@ def expand(db: Connection, role_ids: set[str]) -> dict[str, str]:
             if next_id not in found:
                 found.add(next_id)
                 todo.append(next_id)
-    return {row.id: row.name for row in db.execute(select(role.c.id, role.c.name).where(role.c.id.in_(found)).order_by(role.c.name))}
+    rows = db.execute(select(role.c.id, role.c.name).where(role.c.id.in_(found), role.c.domain_id == "").order_by(role.c.name))
+    return {row.id: row.name for row in rows}
+
+
+class Places(msgspec.Struct, frozen=True):
+    """Where somebody holds any role: ids of projects and domains, and whether on the system."""
+
+    projects: set[str]
+    domains: set[str]
+    system: bool
+
+
+def places(db: Connection, user_id: str) -> Places:
+    """Where a user holds a role, inherited ones included."""
+    projects: set[str] = set()
+    domains: set[str] = set()
+    system = False
+    for row in db.execute(select(assignment.c.target, assignment.c.target_id, assignment.c.inherited).where(actors(user_id)).distinct()):
+        if row.target == "system":
+            system = True
+        elif row.target == "project":
+            projects.update(subtree(db, row.target_id) if row.inherited else [row.target_id])
+        elif row.inherited:
+            projects.update(db.scalars(select(project.c.id).where(project.c.domain_id == row.target_id)))
+        else:
+            domains.add(row.target_id)
+    return Places(projects, domains, system)
 
 
 def groups_of(db: Connection, user_id: str) -> list[Any]:

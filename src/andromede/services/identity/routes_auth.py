@@ -15,7 +15,7 @@ from andromede.http.policy import Level, Policy
 from andromede.http.response import Response
 from andromede.services.identity import auth, describe
 from andromede.services.identity.tables import revocation
-from andromede.services.identity.tokens import Proof, touch
+from andromede.services.identity.tokens import Claims, Proof, touch
 from andromede.services.identity.wire import SignIn
 
 root = Api("identity", type="identity", prefix="/identity", fault=faults.identity)
@@ -52,10 +52,23 @@ def show_version(ctx: Context) -> dict[str, Any]:
 def create_token(ctx: Context, body: SignIn) -> Response:
     """Sign in: a token in `X-Subject-Token`, and what it says.
 
-    Errors: 400 a malformed request; 401 whatever proof is wrong, in the same words.
+    Errors: 400 a malformed request; 401 whatever proof is wrong, in the same words; 401 with a receipt where the proofs
+    are right and the user must give another one.
     """
     signing: auth.Signing = ctx.parts.signing
-    token, claims = auth.sign_in(signing, body.auth)
+    try:
+        token, claims = auth.sign_in(signing, body.auth, ctx.headers.get("openstack-auth-receipt"))
+    except auth.MissingFactors as missing:
+        with signing.database.read() as db:
+            described = describe.receipt_body(db, missing)
+        challenge = ("www-authenticate", f'Keystone uri="{ctx.root}/identity"')
+        return Response(described, status=401, headers=[("openstack-auth-receipt", missing.receipt), challenge])
+    return issued(ctx, token, claims)
+
+
+def issued(ctx: Context, token: str, claims: Claims) -> Response:
+    """The answer that hands out a new token, and says what it says."""
+    signing: auth.Signing = ctx.parts.signing
     with signing.database.read() as db:
         caller = auth.load(db, claims)
         described = describe.token_body(db, caller, claims, catalog="nocatalog" not in ctx.query)

@@ -33,12 +33,17 @@ class Authenticator:
         return self._known.identify(token)
 
 
-def signing(database: Database, keys: Path, *, hasher: Hasher | None = None, rules: Rules | None = None, lifetime: float = 3600.0) -> auth.Signing:
-    """What signing in needs, from the keys in a folder; makes the keys of a new cloud."""
+def make_keys(keys: Path) -> None:
+    """The keys of a new cloud, where they are missing."""
     if not any(keys.glob("*.key")):
         Signer.create(keys)
     if not any(keys.glob("*.box")):
         Box.create(keys)
+
+
+def signing(database: Database, keys: Path, *, hasher: Hasher | None = None, rules: Rules | None = None, lifetime: float = 3600.0) -> auth.Signing:
+    """What signing in needs, from the keys in a folder; makes the keys of a new cloud."""
+    make_keys(keys)
     known = Known(database, Signer(keys), auth.load)
     return auth.Signing(database, hasher or Hasher(), rules or Rules(), known, Box(keys), lifetime)
 

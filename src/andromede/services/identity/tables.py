@@ -157,6 +157,16 @@ endpoint = Table(
     Column("extra", Json, nullable=False),
 )
 
+stored_policy = Table(
+    "identity_policy",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("type", String(255), nullable=False),
+    Column("blob", Json, nullable=False),
+    Column("extra", Json, nullable=False),
+)
+"""Policy documents that other services may keep in Identity; nothing here reads them."""
+
 credential = Table(
     "identity_credential",
     metadata,

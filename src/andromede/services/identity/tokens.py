@@ -10,6 +10,7 @@ import secrets
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import structlog
@@ -21,11 +22,12 @@ from sqlalchemy.exc import DBAPIError
 
 from andromede.core.clock import monotonic, now
 from andromede.core.context import Caller
-from andromede.core.errors import Unauthorized
+from andromede.core.errors import Unauthorized, Unavailable
 from andromede.db.engine import Database
 from andromede.services.identity.tables import epoch
 
 log = structlog.get_logger("identity")
+S = TypeVar("S", "Claims", "Receipt")
 POLL = 0.25
 FRESH = 0.9
 _MOST = 20_000
@@ -44,6 +46,15 @@ class Claims(msgspec.Struct, omit_defaults=True, rename={"user": "u", "methods":
     system: bool = False
     application_credential: str | None = None
     trust: str | None = None
+
+
+class Receipt(msgspec.Struct, rename={"user": "u", "methods": "m", "issued": "i", "expires": "e"}):
+    """What somebody has proven so far who must prove more. Never a token: it is signed under a name of its own."""
+
+    user: str
+    methods: tuple[str, ...]
+    issued: float
+    expires: float
 
 
 class Signer:
@@ -77,23 +88,39 @@ class Signer:
 
     def sign(self, claims: Claims) -> str:
         """The token."""
-        head = f"{self._newest}.{_text(msgspec.msgpack.encode(claims))}"
-        return f"{head}.{_text(self._keys[self._newest][0].sign(head.encode()))}"
+        return self._sign(self._newest, claims)
 
     def verify(self, token: str) -> Claims:
         """What a token says. Raises Unauthorized when it is not ours or has expired."""
+        return self._verify(token, Claims, "The token")
+
+    def sign_receipt(self, receipt: Receipt) -> str:
+        """The text of a receipt."""
+        return self._sign(f"receipt.{self._newest}", receipt)
+
+    def verify_receipt(self, text: str) -> Receipt:
+        """What a receipt says. Raises Unauthorized when it is not ours or has expired."""
+        return self._verify(text, Receipt, "The receipt", "receipt.")
+
+    def _sign(self, head: str, value: Claims | Receipt) -> str:
+        head = f"{head}.{_text(msgspec.msgpack.encode(value))}"
+        return f"{head}.{_text(self._keys[self._newest][0].sign(head.encode()))}"
+
+    def _verify(self, text: str, kind: type[S], name: str, prefix: str = "") -> S:
         try:
-            head, _, signature = token.rpartition(".")
-            key, _, payload = head.partition(".")
+            head, _, signature = text.rpartition(".")
+            if not head.startswith(prefix):
+                raise KeyError(prefix)
+            key, _, payload = head.removeprefix(prefix).partition(".")
             if key not in self._keys:
                 self.load()
             self._keys[key][1].verify(_raw(signature), head.encode())
-            claims = msgspec.msgpack.decode(_raw(payload), type=Claims)
+            value = msgspec.msgpack.decode(_raw(payload), type=kind)
         except (InvalidSignature, KeyError, ValueError, msgspec.MsgspecError) as error:
-            raise Unauthorized("The token is not valid.") from error
-        if claims.expires <= now().timestamp():
-            raise Unauthorized("The token has expired.")
-        return claims
+            raise Unauthorized(f"{name} is not valid.") from error
+        if value.expires <= now().timestamp():
+            raise Unauthorized(f"{name} has expired.")
+        return value
 
 
 def _text(raw: bytes) -> str:
@@ -179,7 +206,7 @@ class Known:
             try:
                 with self._database.read() as db:
                     value = self._read(db)
-            except DBAPIError as error:
+            except (DBAPIError, Unavailable) as error:
                 log.warning("the identity epoch cannot be read; tokens are checked one by one", error=repr(error))
                 continue
             with self._lock:

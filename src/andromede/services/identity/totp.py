@@ -19,7 +19,7 @@ _used: dict[tuple[str, str], float] = {}
 _lock = threading.Lock()
 
 
-def check_totp(database: Database, secrets: Any, user_id: str, passcode: str) -> bool:  # noqa: ANN401
+def check_totp(database: Database, secrets: Any, user_id: str, passcode: str) -> bool:
     """Whether `passcode` is one of this user's now, or of the step before; the same code is not taken twice by this process."""
     with database.read() as db:
         blobs = list(db.scalars(select(credential.c.blob).where(credential.c.user_id == user_id, credential.c.type == "totp")))

@@ -85,7 +85,7 @@ class Auth(Struct):
     scope: Scope | Literal["unscoped"] | UnsetType | None = UNSET
 
 
-class SignIn(Body):
+class SignIn(Body, kw_only=True):
     """`POST /v3/auth/tokens`."""
 
     auth: Auth

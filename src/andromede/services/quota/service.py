@@ -51,6 +51,13 @@ def defaults(db: Connection, service: str) -> dict[str, int]:
     return limits(db, DEFAULTS, service)
 
 
+def owners(db: Connection, service: str) -> list[str]:
+    """The projects that have limits of their own for a service."""
+    names = [resource.name for resource in resources(service)]
+    query = select(limit.c.project_id).where(limit.c.resource.in_(names), limit.c.project_id != DEFAULTS).distinct()
+    return list(db.scalars(query.order_by(limit.c.project_id)))
+
+
 def usage(db: Connection, project_id: str, service: str) -> dict[str, int]:
     """What a project has of each resource."""
     return {resource.name: resource.count(db, project_id) for resource in resources(service)}
