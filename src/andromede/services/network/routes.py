@@ -1,0 +1,21 @@
+"""All routes of Network: importing this declares them."""
+
+from andromede.services.network import (
+    quotas,
+    routes_groups,
+    routes_info,
+    routes_networks,
+    routes_ports,
+    routes_quotas,
+    routes_rbac,
+    routes_routers,
+    routes_subnets,
+    routes_tags,
+)  # fmt: skip
+from andromede.services.network.api import api, root
+
+APIS = (root, api)
+__all__ = [
+    "APIS", "quotas", "routes_groups", "routes_info", "routes_networks", "routes_ports", "routes_quotas", "routes_rbac", "routes_routers",
+    "routes_subnets", "routes_tags",
+]  # fmt: skip

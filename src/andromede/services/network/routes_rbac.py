@@ -1,0 +1,125 @@
+"""Routes of RBAC policies: who but its owner may use a network. Source: Networking API v2.0, RBAC policies."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import RowMapping, delete, insert, select, update
+
+from andromede.core.context import Context
+from andromede.core.errors import BadRequest, Conflict
+from andromede.core.ids import new_id
+from andromede.services.network import networks
+from andromede.services.network.api import api, member, reader
+from andromede.services.network.errors import missing
+from andromede.services.network.networks import EVERYONE, EXTERNAL, SHARED
+from andromede.services.network.resource import Resource, View, find_own, for_admins, listing, owned, owner_of, same, show, shown
+from andromede.services.network.routes_networks import NETWORK
+from andromede.services.network.rows import one, touch
+from andromede.services.network.tables import network, rbac
+from andromede.services.network.wire_l3 import CreateRbac, UpdateRbac
+
+_PATH = "/rbac-policies"
+
+
+def _view(_ctx: Context, rows: Sequence[RowMapping]) -> list[View]:
+    return [
+        {
+            "id": row["id"], "project_id": row["project_id"], "tenant_id": row["project_id"], "object_type": "network",
+            "object_id": row["object_id"], "action": row["action"], "target_tenant": row["target"], "target_project": row["target"],
+        }
+        for row in rows
+    ]  # fmt: skip
+
+
+RBAC = Resource(
+    name="rbac_policy", plural="rbac_policies", table=rbac, visible=owned(rbac), view=_view, standard=False,
+    filters={
+        "id": same(rbac.c.id), "project_id": same(rbac.c.project_id), "tenant_id": same(rbac.c.project_id), "object_id": same(rbac.c.object_id),
+        "action": same(rbac.c.action), "target_tenant": same(rbac.c.target), "target_project": same(rbac.c.target),
+        "object_type": lambda _ctx, values: rbac.c.id.is_not(None) if "network" in values else rbac.c.id.is_(None),
+    },
+    sort={"id": rbac.c.id, "object_id": rbac.c.object_id, "action": rbac.c.action, "target_tenant": rbac.c.target},
+)  # fmt: skip
+
+
+@api.get(_PATH, policy=reader("get_rbac_policy"))
+def list_rbac_policies(ctx: Context) -> dict[str, Any]:
+    """The rules that the project has made."""
+    return listing(ctx, RBAC)
+
+
+@api.get(_PATH + "/{policy_id}", policy=reader("get_rbac_policy"))
+def show_rbac_policy(ctx: Context, policy_id: str) -> dict[str, Any]:
+    """One rule."""
+    return show(ctx, RBAC, policy_id)
+
+
+def _target(ctx: Context, wanted: str | None) -> str:
+    if not wanted:
+        raise BadRequest("Failed to parse request. Required attribute 'target_tenant' not specified", kind="HTTPBadRequest")
+    for_admins(ctx, "a rule for every project", *([True] if wanted == EVERYONE and not ctx.caller.admin else []))
+    return wanted
+
+
+@api.post(_PATH, policy=member("create_rbac_policy"), status=201, quota=("rbac_policy",))
+def create_rbac_policy(ctx: Context, body: CreateRbac) -> dict[str, Any]:
+    """Let a project use a network. Errors: 400 another kind of object or action; 403 what only admins may; 409 a rule like it."""
+    wanted = body.rbac_policy
+    if wanted.object_type != "network":
+        raise BadRequest(f"'{wanted.object_type}' is not a valid object_type: network.", kind="HTTPBadRequest")
+    if wanted.action not in (SHARED, EXTERNAL):
+        raise BadRequest(f"Invalid action '{wanted.action}' for object type 'network'. Valid actions: {EXTERNAL}, {SHARED}", kind="InvalidInput")
+    if wanted.action == EXTERNAL:
+        for_admins(ctx, EXTERNAL, True)
+    target = _target(ctx, wanted.target_tenant or wanted.target_project or None)
+    row = find_own(ctx, NETWORK, wanted.object_id)
+    owner = owner_of(ctx, wanted.project_id, wanted.tenant_id)
+    ctx.take(owner, rbac_policy=1)
+    same_one = select(rbac.c.id).where(rbac.c.object_id == row["id"], rbac.c.action == wanted.action, rbac.c.target == target)
+    if ctx.db.scalar(same_one):
+        raise Conflict("An RBAC policy already exists with those values.", kind="DuplicateRbacPolicy")
+    id_ = new_id()
+    ctx.db.execute(insert(rbac).values(id=id_, project_id=owner, object_id=row["id"], action=wanted.action, target=target))
+    touch(ctx.db, network, row["id"], spec=False, **({"external": True} if wanted.action == EXTERNAL else {}))
+    return shown(ctx, RBAC, [id_])
+
+
+def _own(ctx: Context, policy_id: str) -> RowMapping:
+    row = ctx.db.execute(select(rbac).where(rbac.c.id == policy_id, RBAC.visible(ctx))).mappings().first()
+    if row is None:
+        raise missing("rbac_policy", policy_id)
+    return row
+
+
+def _unused(ctx: Context, row: RowMapping) -> None:
+    """Raise Conflict where the rule is what lets a project have ports on the network."""
+    others = select(rbac.c.id).where(
+        rbac.c.object_id == row["object_id"], rbac.c.action == SHARED, rbac.c.id != row["id"], rbac.c.target.in_([EVERYONE, row["target"]])
+    )
+    if row["action"] != SHARED or ctx.db.scalar(others):
+        return
+    if networks.foreign_users(ctx.db, one(ctx.db, network, row["object_id"]), row["target"]):
+        raise Conflict(
+            f"RBAC policy on object {row['object_id']} cannot be removed because other objects depend on it.", kind="RbacPolicyInUse"
+        )
+
+
+@api.put(_PATH + "/{policy_id}", policy=member("update_rbac_policy"))
+def update_rbac_policy(ctx: Context, policy_id: str, body: UpdateRbac) -> dict[str, Any]:
+    """Give a rule another target. Errors: 409 while the old one has ports on the network."""
+    row = _own(ctx, policy_id)
+    target = _target(ctx, body.rbac_policy.target_tenant or body.rbac_policy.target_project or None)
+    if target != row["target"]:
+        _unused(ctx, row)
+    ctx.db.execute(update(rbac).where(rbac.c.id == policy_id).values(target=target))
+    return shown(ctx, RBAC, [policy_id])
+
+
+@api.delete(_PATH + "/{policy_id}", policy=member("delete_rbac_policy"))
+def delete_rbac_policy(ctx: Context, policy_id: str) -> None:
+    """Take a rule away. Errors: 409 while its target has ports on the network."""
+    row = _own(ctx, policy_id)
+    _unused(ctx, row)
+    ctx.db.execute(delete(rbac).where(rbac.c.id == policy_id))
+    if row["action"] == EXTERNAL and ctx.db.scalar(select(rbac.c.id).where(rbac.c.object_id == row["object_id"], rbac.c.action == EXTERNAL)) is None:
+        touch(ctx.db, network, row["object_id"], spec=False, external=False)
