@@ -80,9 +80,8 @@ class AgentHosts:
             with self._lock:
                 idle = self._idle[host].pop() if self._idle[host] else None
             if idle is not None:
-                with contextlib.suppress(OSError):
-                    with self._kept(host, idle):
-                        return use(idle)
+                with contextlib.suppress(OSError), self._kept(host, idle):
+                    return use(idle)
             link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             with self._kept(host, link):
                 link.settimeout(5)

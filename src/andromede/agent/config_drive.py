@@ -1,4 +1,7 @@
-"""The config drive: an ISO 9660 image labelled `config-2` with a server's metadata. Source: Nova's metadata documentation."""
+"""The config drive: an ISO 9660 image labelled `config-2` with a server's metadata. Source: Nova's metadata documentation.
+
+What EC2's service answers below `latest/` stays out: there a name may be both a document and a folder.
+"""
 
 import io
 import os
@@ -24,6 +27,8 @@ def build(path: Path, files: dict[str, bytes]) -> None:
         return made[name]
 
     for number, (name, content) in enumerate(sorted(files.items())):
+        if name.startswith("latest/"):
+            continue
         parent, _, leaf = name.rpartition("/")
         image.add_fp(io.BytesIO(content), len(content), f"{folder(parent)}/F{number}.;1", rr_name=leaf, joliet_path=f"/{name}")
     temporary = path.with_suffix(".part")

@@ -4,8 +4,8 @@ Only what the ledger names is kept; guests of ours that nobody asks for are remo
 """
 
 import asyncio
+import contextlib
 import ipaddress
-from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -14,9 +14,12 @@ import structlog
 from andromede.agent.config_drive import build
 from andromede.agent.images import ImageCache
 from andromede.agent.ledger import Ledger
+from andromede.agent.metadata import Posted
+from andromede.agent.passwords import Passwords
+from andromede.agent.prepare import drive_path, guest_of
 from andromede.core.errors import CloudError
 from andromede.drivers.host import Desired, Report, Wish
-from andromede.drivers.hypervisor import Disk, Guest, Host, Hypervisor, Nic, Power, Seen, State
+from andromede.drivers.hypervisor import Guest, Host, Hypervisor, Power, Seen, State
 from andromede.drivers.network import MetadataEnd, Plug, Plugged
 
 log = structlog.get_logger("agent")
@@ -36,6 +39,12 @@ class Metadata(Protocol):
 
     def publish(self, documents: dict[tuple[str, str], dict[str, bytes]]) -> None:
         """What is answered, by (network id, address of the asker)."""
+
+    def fileno(self) -> int:
+        """What becomes readable when a guest has posted."""
+
+    def posted(self) -> list[Posted]:
+        """What guests posted as their passwords since the last call."""
 
 
 def link_local(mac: str) -> str:
@@ -64,6 +73,7 @@ class HostLoop:
         self._pokes: dict[str, asyncio.Event] = {}
         self._sweep_now = asyncio.Event()
         self._listening: dict[str, MetadataEnd] = {}
+        self._passwords = Passwords(folder / "passwords")
 
     async def take(self, desired: Desired) -> None:
         """Hold a new set, on disk first; an older one than the one held is ignored."""
@@ -82,12 +92,12 @@ class HostLoop:
         """What is seen, once it is newer than `serial` or `wait` seconds have passed."""
         async with self._news:
             if self._serial <= serial and wait > 0:
-                try:
+                with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._news.wait_for(lambda: self._serial > serial), wait)
-                except TimeoutError:
-                    log.debug("nothing new", serial=serial)
         generation = self._desired.generation if self._desired else 0
-        return Report(serial=self._serial, generation=generation, host=self._host, guests=tuple(self._seen.values()))
+        return Report(
+            serial=self._serial, generation=generation, host=self._host, guests=tuple(self._seen.values()), passwords=self._passwords.known
+        )
 
     async def console(self, guest_id: str) -> bytes:
         """The tail of a guest's console."""
@@ -97,9 +107,10 @@ class HostLoop:
         """A guest's counters."""
         return await self._hypervisor.diagnostics(guest_id)
 
-    async def run(self, changed: Callable[[], "asyncio.Future[str]"] | None = None) -> None:
-        """Converge until cancelled. `changed` answers the id of a guest that changed by itself."""
-        listener = asyncio.create_task(self._listen(changed)) if changed else None
+    async def run(self) -> None:
+        """Converge until cancelled."""
+        listener = asyncio.create_task(self._listen())
+        hearing = asyncio.create_task(self._hear())
         try:
             while True:
                 try:
@@ -112,12 +123,36 @@ class HostLoop:
                 except TimeoutError:
                     continue
         finally:
-            for task in [*self._tasks.values(), *([listener] if listener else [])]:
+            for task in (*self._tasks.values(), listener, hearing):
                 task.cancel()
 
-    async def _listen(self, changed: Callable[[], "asyncio.Future[str]"]) -> None:
+    async def _listen(self) -> None:
+        """Look again at guests that changed by themselves."""
         while True:
-            self._poke(await changed())
+            self._poke(await self._hypervisor.changes.get())
+
+    async def _hear(self) -> None:
+        """Keep what guests post as their passwords."""
+        if self._metadata is None:
+            return
+        loop, ready = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(self._metadata.fileno(), ready.set)
+        try:
+            while True:
+                await ready.wait()
+                ready.clear()
+                for one in self._metadata.posted():
+                    self._passwords.keep(self._who(one.network_id, one.address), one.data)
+                await self._tell()
+        finally:
+            loop.remove_reader(self._metadata.fileno())
+
+    def _who(self, network_id: str, address: str) -> str | None:
+        for wish in self._wishes.values():
+            for nic in wish.nics:
+                if nic.network_id == network_id and address in (*nic.addresses, link_local(nic.mac)):
+                    return wish.id
+        return None
 
     async def _sweep(self) -> None:
         """Look at everything: the host itself, networks' metadata ends, guests that exist, guests that should."""
@@ -169,7 +204,7 @@ class HostLoop:
             return
         self._metadata.publish(
             {
-                (nic.network_id, address): wish.files
+                (nic.network_id, address): wish.files | self._passwords.files(wish.id)
                 for wish in self._wishes.values()
                 for nic in wish.nics
                 for address in (*nic.addresses, link_local(nic.mac))
@@ -199,10 +234,14 @@ class HostLoop:
                     return
                 settled = await self._converge(wish)
                 tries = 0
-            except (CloudError, OSError) as error:
+            except Exception as error:
                 settled, tries = False, tries + 1
-                message = error.message if isinstance(error, CloudError) else "The host could not do this; its log says why."
-                log.warning("guest not as wished", guest=guest_id, error=message, cause=repr(error.__cause__ or error), tries=tries)
+                if isinstance(error, CloudError):
+                    message = error.message
+                    log.warning("guest not as wished", guest=guest_id, error=message, cause=repr(error.__cause__), tries=tries)
+                else:
+                    message = "The host could not do this; its log says why."
+                    log.exception("guest not as wished", guest=guest_id, tries=tries)
                 before = self._seen.get(guest_id)
                 state = before.state if before else State.ABSENT
                 await self._see(Seen(id=guest_id, state=state, boots=before.boots if before else 0, fault=message))
@@ -223,28 +262,18 @@ class HostLoop:
             None if image is None else await asyncio.to_thread(self._images.ensure, image)
             for image in (wish.image, wish.kernel, wish.initrd)
         ]
-        drive = None
         if wish.config_drive:
-            drive = self._folder / "drives" / wish.id
-            await asyncio.to_thread(build, drive, wish.files)
+            await asyncio.to_thread(build, drive_path(self._folder, wish.id), wish.files)
         owner = await self._hypervisor.owner(wish.id)
         for nic in wish.nics:
             await self._plug.ensure(Plugged(port_id=nic.port_id, mac=nic.mac, mtu=nic.mtu, owner=owner))
-        disk = Disk(
-            id=f"{wish.id}-root"[:36], size=wish.disk, base=paths[0], base_format=wish.image.format if wish.image else "raw",
-            bus=wish.disk_bus,
-        )  # fmt: skip
-        return Guest(
-            id=wish.id, vcpus=wish.vcpus, memory=wish.memory, disks=(disk,),
-            nics=tuple(Nic(port_id=nic.port_id, mac=nic.mac, mtu=nic.mtu, model=wish.nic_model) for nic in wish.nics),
-            power=wish.power, boots=wish.boots, soft=wish.soft, firmware=wish.firmware, kernel=paths[1], initrd=paths[2],
-            cmdline=wish.cmdline, config_drive=str(drive) if drive else None,
-        )  # fmt: skip
+        return guest_of(wish, self._folder, paths)
 
     async def _remove(self, guest_id: str) -> None:
         await self._hypervisor.remove(guest_id)
-        await asyncio.to_thread((self._folder / "drives" / guest_id).unlink, missing_ok=True)
+        await asyncio.to_thread(drive_path(self._folder, guest_id).unlink, missing_ok=True)
         self._seen.pop(guest_id, None)
+        self._passwords.forget(guest_id)
         self._pokes.pop(guest_id, None)
         self._sweep_now.set()
         await self._tell()

@@ -3,11 +3,13 @@
 It is a process of its own, without any right: the agent forks it before it does anything else, opens the listening
 sockets inside the networks' namespaces, and hands them over. Who asks is known by the network whose socket the request
 came in on and the address it came from, which port security holds guests to; no header is looked at.
-Documents are the files of OpenStack's metadata (`openstack/latest/…`) and of EC2's (`latest/meta-data/…`).
+Documents are the files of OpenStack's metadata (`openstack/latest/…`) and of EC2's (`latest/meta-data/…`). A guest may post
+one thing, once: its password, encrypted with its user's key (`openstack/latest/password`).
 """
 
 import array
 import asyncio
+import contextlib
 import os
 import re
 import signal
@@ -25,6 +27,8 @@ log = structlog.get_logger("metadata")
 ADDRESSES = (("169.254.169.254", socket.AF_INET), ("fe80::a9fe:a9fe", socket.AF_INET6))
 _IDLE = 20.0
 _MOST = 512
+PASSWORD = "openstack/latest/password"  # noqa: S105 - a path
+_PASSWORD_MOST = 1020
 _DATED = re.compile(r"^(openstack/)?(\d{4}-\d\d-\d\d|1\.0)(?=/|$)")
 
 
@@ -39,6 +43,14 @@ class _Silence(msgspec.Struct, tag=True):
 
 class _Publish(msgspec.Struct, tag=True):
     documents: list[tuple[str, str, dict[str, bytes]]]
+
+
+class Posted(msgspec.Struct, frozen=True):
+    """What a guest posted as its password."""
+
+    network_id: str
+    address: str
+    data: bytes
 
 
 _Order = _Listen | _Silence | _Publish
@@ -81,6 +93,18 @@ class MetadataProcess:
         for one in changed + gone:
             self._link.send(msgspec.msgpack.encode(_Publish([one])))
         self._published = dict(documents)
+
+    def fileno(self) -> int:
+        """What becomes readable when a guest has posted."""
+        return self._link.fileno()
+
+    def posted(self) -> list[Posted]:
+        """What guests posted since the last call."""
+        out = []
+        with contextlib.suppress(BlockingIOError):
+            while raw := self._link.recv(1 << 16, socket.MSG_DONTWAIT):
+                out.append(msgspec.msgpack.decode(raw, type=Posted))
+        return out
 
     def stop(self) -> None:
         """End the process."""
@@ -143,7 +167,7 @@ def _child(link: socket.socket, uid: int, gid: int) -> None:
             os.setresuid(uid, uid, uid)
         asyncio.run(_Server(link).run())
         code = 0
-    except BaseException:  # noqa: BLE001 - a forked child must end here, whatever happened
+    except BaseException:
         log.exception("the metadata service ended")
     finally:
         sys.stdout.flush()
@@ -211,13 +235,17 @@ class _Server:
 
     async def _converse(self, network_id: str, peer: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         speech = h11.Connection(h11.SERVER, max_incomplete_event_size=8192)
+        sent = b""
         while True:
             event = speech.next_event()
             if event is h11.NEED_DATA:
                 speech.receive_data(await asyncio.wait_for(reader.read(8192), _IDLE))
             elif isinstance(event, h11.Request):
-                status, body = self._answer(network_id, peer, event)
+                request, sent = event, b""
+            elif isinstance(event, h11.Data):
+                sent = (sent + event.data)[: _PASSWORD_MOST + 1]
             elif isinstance(event, h11.EndOfMessage):
+                status, body = self._answer(network_id, peer, request, sent)
                 kind = "application/json" if body[:1] in (b"{", b"[") else "text/plain; charset=utf-8"
                 headers = [("content-type", kind), ("content-length", str(len(body)))]
                 writer.write(speech.send(h11.Response(status_code=status, headers=headers)) or b"")
@@ -229,15 +257,29 @@ class _Server:
             elif isinstance(event, h11.ConnectionClosed) or event is h11.PAUSED:
                 return
 
-    def _answer(self, network_id: str, peer: str, request: h11.Request) -> tuple[int, bytes]:
-        if request.method not in (b"GET", b"HEAD"):
+    def _answer(self, network_id: str, peer: str, request: h11.Request, sent: bytes) -> tuple[int, bytes]:
+        if request.method not in (b"GET", b"HEAD", b"POST"):
             return 405, b"Method not allowed.\n"
         path = request.target.decode("ascii", "replace").partition("?")[0].strip("/")
         files = self._documents.get((network_id, peer))
         if files is None:
             return 404, b"No server of this network has this address.\n"
+        if request.method == b"POST":
+            return self._post(network_id, peer, _DATED.sub(r"\1latest", path), sent)
         status, body = lookup(files, path)
         return status, b"" if request.method == b"HEAD" else body
+
+
+    def _post(self, network_id: str, peer: str, path: str, sent: bytes) -> tuple[int, bytes]:
+        if path != PASSWORD:
+            return 405, b"Method not allowed.\n"
+        if self._documents[network_id, peer].get(PASSWORD):
+            return 409, b"The password is set already.\n"
+        if len(sent) > _PASSWORD_MOST:
+            return 400, b"The password is too long.\n"
+        self._documents[network_id, peer] = {**self._documents[network_id, peer], PASSWORD: sent}
+        self._link.send(msgspec.msgpack.encode(Posted(network_id, peer, sent)))
+        return 200, b""
 
 
 def lookup(files: dict[str, bytes], path: str) -> tuple[int, bytes]:

@@ -36,6 +36,8 @@ async def _talk(loop: HostLoop, reader: asyncio.StreamReader, writer: asyncio.St
             await writer.drain()
     except ConnectionError as error:
         log.debug("a connection ended", error=repr(error))
+    except asyncio.CancelledError:
+        log.debug("a connection is closed: the agent ends")
     finally:
         writer.close()
 

@@ -1,0 +1,1 @@
+"""Compute v2.1: servers, flavors, key pairs, and the hosts they run on."""

@@ -1,0 +1,20 @@
+"""All of Compute's routes, declared by being imported here; `APIS` is what the application serves."""
+
+from andromede.services.compute import (
+    api,
+    routes_flavors,
+    routes_groups,
+    routes_interfaces,
+    routes_keypairs,
+    routes_limits,
+    routes_operator,
+    routes_security_groups,
+    routes_servers,
+    routes_tags,
+)  # fmt: skip
+
+MODULES = (
+    routes_servers, routes_flavors, routes_keypairs, routes_limits, routes_groups, routes_tags, routes_interfaces, routes_operator,
+    routes_security_groups,
+)  # fmt: skip
+APIS = (api.root, api.api)
