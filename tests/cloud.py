@@ -1,30 +1,55 @@
-"""A cloud in one process for the tests: real application, real engine, the database that ANDROMEDE_TEST_DATABASE says; fake drivers."""
+"""A cloud in one process for the tests: the real application, engine and agents with fake drivers, on the database that
+ANDROMEDE_TEST_DATABASE names (SQLite in the test's folder otherwise)."""
 
 import asyncio
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+from sqlalchemy import select, text
 
-from andromede.core.context import Parts
+from andromede.agent.host import HostLoop
+from andromede.agent.inside import InsideHosts
 from andromede.db.base import metadata
 from andromede.db.engine import Database
+from andromede.drivers.hypervisor.fake import Fake
+from andromede.drivers.network.fake import FakeFabric, FakePlug
+from andromede.engine.client import LIVE
+from andromede.engine.engine import Engine
+from andromede.engine.tables import operation
 from andromede.http.app import App
-from andromede.services.identity import bootstrap, routes_auth
+from andromede.run import migrate, wiring
+from andromede.run.settings import Settings
+from andromede.services.compute import flavors, hosts
+from andromede.services.identity import bootstrap
 from andromede.services.identity import service as identity
 from andromede.services.identity.passwords import Hasher
-from andromede.services.quota import service as quota
+from andromede.services.image.store import ImageStore
+from andromede.services.network import service as network
 
 URL = "http://cloud.test"
 ADMIN_PASSWORD, USER_PASSWORD = "admin-secret", "user-secret"
+HASHER = Hasher("bcrypt", 4)
+assert migrate.TABLES
+hosts.PATIENCE = 0.2
+_made: set[str] = set()
 
 
 def fresh_database(folder: Path) -> Database:
     """An empty database with all tables."""
     url = os.environ.get("ANDROMEDE_TEST_DATABASE", f"sqlite:///{folder}/cloud.db")
     database = Database(url)
-    metadata.drop_all(database.engine)
-    metadata.create_all(database.engine)
+    if database.sqlite:
+        metadata.create_all(database.engine)
+    elif url not in _made:
+        metadata.drop_all(database.engine)
+        metadata.create_all(database.engine)
+        _made.add(url)
+    else:
+        with database.engine.begin() as db:
+            db.execute(text(f"TRUNCATE {', '.join(table.name for table in metadata.sorted_tables)} RESTART IDENTITY CASCADE"))
     return database
 
 
@@ -38,6 +63,9 @@ class Answer:
     @property
     def json(self):
         return msgspec.json.decode(self.body)
+
+    def __repr__(self) -> str:
+        return f"<{self.status} {self.body[:500]!r}>"
 
 
 class Client:
@@ -89,29 +117,45 @@ class Client:
 
 
 class Cloud:
-    """The cloud: `cloud.admin`, `cloud.user` (member of project `demo`) and `cloud.anyone` are clients."""
+    """The cloud: `cloud.admin`, `cloud.user` (member of project `demo`) and `cloud.anyone` are clients.
 
-    apis = (routes_auth.root, routes_auth.api)
+    `cloud.settle()` starts the engine at its first call and waits until nothing is under way. `cloud.fabric`,
+    `cloud.hypervisors` and `cloud.plugs` (by host) are the fakes.
+    """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, *, settings: Settings | None = None, hosts: tuple[str, ...] = ("host-1",), hypervisor: Callable[[Path], Fake] = Fake
+    ) -> None:
+        self.folder = folder
         self.database = fresh_database(folder)
-        hasher = Hasher("bcrypt", 4)
-        self.signing = identity.signing(self.database, folder / "keys", hasher=hasher)
-        self.parts = Parts(database=self.database, signing=self.signing)
-
-        def begin(db):
-            bootstrap.foundation(db, catalog={"identity": ("keystone", f"{URL}/identity/v3")})
-            bootstrap.person(db, hasher, name="admin", secret=ADMIN_PASSWORD, project_name="admin", roles=("admin",), system=True)
-            bootstrap.person(db, hasher, name="demo", secret=USER_PASSWORD, project_name="demo", roles=("member",))
-
-        self.database.run(begin)
-        self.app = App(
-            self.apis, parts=self.parts, database=self.database, authenticator=identity.Authenticator(self.signing.known),
-            quota=quota.take, public_url=URL, threads=4,
+        self.signing = identity.signing(self.database, folder / "keys", hasher=HASHER)
+        self.fabric = FakeFabric()
+        self.hypervisors = {name: hypervisor(folder / name / "guests") for name in hosts}
+        self.plugs = {name: FakePlug() for name in hosts}
+        loops = {name: HostLoop(folder / name, self.hypervisors[name], self.plugs[name]) for name in hosts}
+        self.hosts = InsideHosts(loops)
+        self.images = ImageStore(folder / "images")
+        self._waker = wiring.Inside()
+        self.parts = wiring.assemble(
+            self.database, settings or Settings(), waker=self._waker, hosts=self.hosts, images=self.images, signing=self.signing,
+            fabric=self.fabric,
         )  # fmt: skip
+        self.engine: Engine | None = None
+        self.database.run(self._begin)
+        self.app = wiring.app(self.parts, public_url=URL, threads=4)
         self.anyone = Client(self.app)
         self.admin = self.sign_in("admin", ADMIN_PASSWORD, "admin")
         self.user = self.sign_in("demo", USER_PASSWORD, "demo")
+
+    def _begin(self, db) -> None:
+        catalog = {kind: (name, URL + path) for kind, (name, path) in wiring.CATALOG.items()}
+        bootstrap.foundation(db, catalog=catalog)
+        bootstrap.person(db, HASHER, name="admin", secret=ADMIN_PASSWORD, project_name="admin", roles=("admin",), system=True)
+        bootstrap.person(db, HASHER, name="demo", secret=USER_PASSWORD, project_name="demo", roles=("member",))
+        flavors.seed(db)
+        network.seed(db)
+        for name in self.hypervisors:
+            hosts.register(db, name)
 
     def sign_in(self, name: str, password: str, project: str | None = None, **scope) -> Client:
         """A client with a token of its own."""
@@ -125,7 +169,48 @@ class Cloud:
         assert answer.status == 201, answer.body
         return Client(self.app, answer.headers["x-subject-token"])
 
+    def id_of(self, kind: str, name: str) -> str:
+        """The id of an Identity resource by name: `cloud.id_of("roles", "member")`."""
+        (found,) = self.admin.get(f"/identity/v3/{kind}?name={name}").json[kind]
+        return found["id"]
+
+    def other(self, name: str = "other", *roles: str) -> Client:
+        """A client of another user with these roles (member) in a project of the same name."""
+        self.database.run(
+            lambda db: bootstrap.person(db, HASHER, name=name, secret=USER_PASSWORD, project_name=name, roles=roles or ("member",))
+        )
+        return self.sign_in(name, USER_PASSWORD, name)
+
+    def start(self) -> None:
+        """Start the engine, where it does not run."""
+        if self.engine is None:
+            self.engine = Engine(self.database, self.parts, wiring.kinds(), wiring.reconcilers(self.parts), name="test")
+            self._waker.engine = self.engine
+            self.engine.start()
+
+    def settle(self, seconds: float = 15.0) -> None:
+        """Wait until no operation is under way and every reconciler has run since."""
+        self.start()
+        assert self.engine is not None
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            with self.database.read() as db:
+                live = db.execute(select(operation.c.kind, operation.c.step, operation.c.fault).where(operation.c.state.in_(LIVE))).all()
+            if not live:
+                break
+            time.sleep(0.03)
+        else:
+            raise AssertionError(f"still under way: {live}")
+        before = {name: one.runs for name, one in self.engine.health.items() if one.every > 0}
+        for name in before:
+            self.engine.wake(name)
+        while time.monotonic() < end and any(self.engine.health[name].runs == runs for name, runs in before.items()):
+            time.sleep(0.01)
+
     def close(self) -> None:
+        if self.engine is not None:
+            self.engine.stop()
         self.signing.known.close()
         self.app.close()
+        self.hosts.close()
         self.database.close()

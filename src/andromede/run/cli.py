@@ -1,0 +1,164 @@
+"""The command line: `andromede up`, `down`, `status`, `logs`, `doctor`, `destroy`, `operations`, `image`,
+`openstack`."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from andromede import __version__
+from andromede.core.errors import CloudError
+
+app = App(name="andromede", help="A sovereign cloud on this machine.", version=__version__, version_flags=["--version"])
+HomeOption = Annotated[Path | None, Parameter(name="--home", help="Directory of the cloud; /var/lib/andromede by default.")]
+
+
+@app.command
+def up(*, home: HomeOption = None) -> None:
+    """Start the cloud; on a new machine make it first, boot a first server, and say how to log in."""
+    from andromede.run.up import up as start
+
+    start(_home(home))
+
+
+@app.command
+def down(*, servers: bool = False, home: HomeOption = None) -> None:
+    """Stop the cloud. Servers and their network go on.
+
+    Parameters
+    ----------
+    servers
+        Shut the servers down too.
+    """
+    from andromede.run.down import down as halt
+
+    halt(_home(home), servers=servers)
+
+
+@app.command
+def status(*, home: HomeOption = None) -> None:
+    """Show each process, daemon and host: its health, and why not."""
+    from andromede.run.show import status as show
+
+    sys.exit(0 if show(_home(home)) else 1)
+
+
+@app.command
+def logs(part: str = "", /, *, follow: Annotated[bool, Parameter(name=["--follow", "-f"])] = False, home: HomeOption = None) -> None:
+    """Show what the processes log, of one PART (api, engine, agent, ovs-vswitchd, …) or of all.
+
+    Parameters
+    ----------
+    follow
+        Go on with what is logged from now on.
+    """
+    from andromede.run.home import Home
+
+    folder = Home.at(home).logs
+    names = [folder / f"{part}.log"] if part else sorted(folder.glob("*.log"))
+    missing = [path for path in names if not path.exists()]
+    if missing or not names:
+        known = ", ".join(sorted(path.stem for path in folder.glob("*.log"))) or "none yet"
+        sys.exit(f"There is no log of {part or 'any part'}. Parts with a log: {known}.")
+    command = ["tail", "-n", "200", *(["-F"] if follow else []), *map(str, names)]
+    sys.exit(subprocess.run(command, check=False).returncode)
+
+
+@app.command
+def doctor(*, home: HomeOption = None) -> None:
+    """Find out what this machine can do, with each consequence and remedy."""
+    from andromede.run.doctor import doctor as examine
+
+    sys.exit(0 if examine(_home(home)) else 1)
+
+
+@app.command
+def destroy(*, yes: bool = False, home: HomeOption = None) -> None:
+    """Remove the cloud with all its servers and data, and nothing else.
+
+    Parameters
+    ----------
+    yes
+        Do not ask.
+    """
+    from andromede.run.down import destroy as remove
+
+    where = _home(home)
+    if not yes and input(f"This removes every server, image and key in {where.path}. Type 'destroy' to go on: ").strip() != "destroy":
+        sys.exit("Nothing was removed.")
+    remove(where)
+
+
+@app.command
+def operations(*, home: HomeOption = None) -> None:
+    """List what the cloud is doing: what runs, is due, has failed, and why."""
+    from andromede.run.show import operations as show
+
+    show(_home(home))
+
+
+@app.command
+def image(name: str = "", /, *, home: HomeOption = None) -> None:
+    """Build the guest image NAME (petit, debian) and offer it to everybody in the cloud; without a name, list what there is."""
+    from andromede.run.guest_images import listing, offer
+    from andromede.run.up import Steps, out
+
+    where = _home(home)
+    if not name:
+        for known, what in listing():
+            out.print(f"{known:8} {what}")
+        return
+    found = offer(where, name, Steps())
+    out.print(f"\nThe image is {found['id']}: openstack image show {name}")
+
+
+@app.command(help_flags=[], version_flags=[])
+def openstack(*tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]) -> None:
+    """Run the standard client, signed in as the first user (`--os-cloud andromede-admin` for the admin)."""
+    program = Path(sys.executable).with_name("openstack")
+    if not program.exists():
+        sys.exit("The openstack client is not installed beside this program: pip install 'andromede[clients]'.")
+    words = list(tokens)
+    env = {"OS_CLOUD": "andromede", **os.environ}
+    os.execve(program, [str(program), *words], env)  # noqa: S606
+
+
+@app.command(show=False)
+def process(name: Literal["api", "engine", "agent", "supervisor"], *, home: HomeOption = None) -> None:
+    """Run one process of the cloud in the foreground; for systemd."""
+    from andromede.run.home import Home
+    from andromede.run.processes import PROCESSES
+
+    PROCESSES[name](Home.at(home))
+
+
+def _home(directory: Path | None):  # type: ignore[no-untyped-def]
+    from andromede.run.home import Home
+
+    if os.getuid() != 0:
+        sys.exit("This needs root: it makes networks, users and processes. Use ./andromede, which asks for sudo by itself.")
+    return Home.at(directory)
+
+
+def main() -> None:
+    """The entry point: errors are one sentence, not a trace."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        app()
+    except CloudError as error:
+        reason = f"\n  {error.__cause__}" if error.__cause__ else ""
+        sys.exit(f"andromede: {error.message}{reason}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        time.sleep(0)
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""The real drivers of a cloud, or the shipped fakes where the settings say `hypervisor = "fake"`.
+
+Each driver is imported where it is used: a process holds only what it drives.
+"""
+
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from andromede.core.daemon import Daemon
+from andromede.drivers.hypervisor import Hypervisor
+from andromede.drivers.network import Fabric, Plug
+from andromede.drivers.network.ovn.layout import Layout
+from andromede.run import masquerade
+from andromede.run.home import Home, ensure_user
+
+
+def fake(home: Home) -> bool:
+    """Whether the cloud has no real host."""
+    return home.settings.compute.hypervisor == "fake"
+
+
+def layout(home: Home, *, datapath: str | None = None) -> Layout:
+    """Where this cloud's OVN and OVS are."""
+    import ipaddress
+
+    uid, gid = ensure_user()
+    given = home.settings.network
+    public = ipaddress.ip_network(given.public_cidr)
+    chosen = datapath or (given.datapath if given.datapath != "auto" else _known_datapath(home))
+    return Layout(
+        state=str(home.path), chassis=home.host, tag=home.tag, uid=uid, gid=gid, datapath=chosen,
+        public=(f"{next(iter(public.hosts()))}/{public.prefixlen}",),
+    )  # fmt: skip
+
+
+def _known_datapath(home: Home) -> str:
+    """What `up` found this host to be able to do."""
+    path = home.run / "datapath"
+    if not path.exists():
+        from andromede.drivers.network.ovn import host
+
+        path.write_text(host.datapath().type)
+    return path.read_text()
+
+
+def prepare(home: Home) -> list[Daemon]:
+    """Make the host side of the network ready; answers the daemons it needs, in order."""
+    if fake(home):
+        return []
+    from andromede.drivers.network.ovn import databases, host
+    from andromede.drivers.network.ovn.daemons import daemons as ovn_daemons
+
+    where = layout(home)
+    databases.prepare(where)
+    host.make(where)
+    if home.settings.network.masquerade:
+        masquerade.ensure(home.tag, where.host_link, home.settings.network.public_cidr, _forward(home))
+    else:
+        masquerade.remove(home.tag, _forward(home))
+    chain = ovn_daemons(where)
+    return [replace(daemon, after=(before.name,)) if before else daemon for before, daemon in zip([None, *chain], chain, strict=False)]
+
+
+def _forward(home: Home) -> Path:
+    """Where the machine's own setting of forwarding is noted while ours holds."""
+    return home.path / "ip_forward"
+
+
+def teardown(home: Home) -> None:
+    """Remove the host side of the network."""
+    from andromede.drivers.network.ovn import host
+
+    masquerade.remove(home.tag, _forward(home))
+    host.teardown(layout(home))
+
+
+def fabric(home: Home) -> Fabric:
+    """The logical network, for the engine."""
+    if fake(home):
+        from andromede.drivers.network.fake import FakeFabric
+
+        return FakeFabric()
+    from andromede.drivers.network.ovn.fabric import OvnFabric
+
+    return OvnFabric(layout(home).nb, chassis=(home.host,))
+
+
+def host_drivers(home: Home) -> tuple[Hypervisor, Plug]:
+    """What the agent drives."""
+    given = home.settings.compute
+    if fake(home):
+        from andromede.drivers.hypervisor.fake import Fake
+        from andromede.drivers.network.fake import FakePlug
+
+        return Fake(home.host_state / "guests"), FakePlug()
+    from andromede.drivers.hypervisor.qemu.driver import Qemu
+    from andromede.drivers.hypervisor.qemu.probe import Acceleration
+    from andromede.drivers.network.ovn.plug import OvsPlug
+
+    where = layout(home)
+    chosen = None
+    if given.acceleration != "auto":
+        group = Path("/dev/kvm").stat().st_gid if given.acceleration == "kvm" else None
+        chosen = Acceleration(given.acceleration, "Chosen in the settings.", group)
+    hypervisor = Qemu(
+        home.host_state / "guests", uid_base=given.uid_base, tag=home.tag, vnet_hdr=where.datapath == "system", acceleration=chosen
+    )
+    return hypervisor, OvsPlug(where)

@@ -1,0 +1,79 @@
+"""The programs of a cloud, in the order of starting."""
+
+import os
+
+import msgspec
+
+from andromede.core.daemon import Daemon
+from andromede.core.errors import CloudError
+from andromede.run.home import Home, ensure_user
+from andromede.run.supervisor import command
+
+
+class _Network(msgspec.Struct):
+    """What the host side of the network needs: its daemons, and the namespace that the agent works in."""
+
+    daemons: list[Daemon] = []
+    namespace: str = ""
+    failed: str = ""
+
+
+def programs(home: Home) -> list[Daemon]:
+    """What the supervisor keeps running.
+
+    Our own processes wait for no daemon: they connect when they first need one, so all load at the same time.
+    Raises CloudError where the host's network cannot be made ready.
+    """
+    uid, gid = ensure_user()
+    given = home.settings.api
+    env = {"MALLOC_ARENA_MAX": "2"}
+    host = "127.0.0.1" if given.listen in ("0.0.0.0", "::") else given.listen  # noqa: S104
+    network = _network(home)
+
+    def ours(name: str, ready: str, *, root: bool = False, enter: tuple[str, ...] = ()) -> Daemon:
+        return Daemon(
+            name=name, argv=(*enter, *command(name, home.path)), env=env, ready=ready, uid=0 if root else uid, gid=0 if root else gid,
+            umask=0o077 if root else 0o007,
+        )  # fmt: skip
+
+    enter = ("/usr/bin/nsenter", f"--net={network.namespace}", "--") if network.namespace else ()
+    return [
+        *network.daemons,
+        ours("engine", str(home.engine_socket)),
+        ours("agent", str(home.agent_socket), root=True, enter=enter),
+        ours("api", f"tcp:{host}:{given.port}"),
+    ]
+
+
+def _network(home: Home) -> _Network:
+    """Make the host side of the network ready, in a child: its libraries would stay with the supervisor for as long as it runs."""
+    if home.settings.compute.hypervisor == "fake":
+        return _Network()
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            os.close(read)
+            with os.fdopen(write, "wb") as pipe:
+                pipe.write(msgspec.json.encode(_prepared(home)))
+            code = 0
+        finally:
+            os._exit(code)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        said = pipe.read()
+    os.waitpid(pid, 0)
+    network = msgspec.json.decode(said or b'{"failed": "The network of this host cannot be made ready."}', type=_Network)
+    if network.failed:
+        raise CloudError(network.failed)
+    return network
+
+
+def _prepared(home: Home) -> _Network:
+    from andromede.run import drivers
+
+    try:
+        return _Network(drivers.prepare(home), str(drivers.layout(home).namespace_path))
+    except CloudError as error:
+        return _Network(failed=f"{error.message} {error.__cause__ or ''}".strip())

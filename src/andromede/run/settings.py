@@ -1,0 +1,149 @@
+"""Settings: a TOML file, all of it optional. Every option is a field here with its default and its meaning.
+
+`docs/operations/settings.md` is made from these docstrings; an unknown option is refused with its name.
+"""
+
+from pathlib import Path
+
+import msgspec
+
+from andromede.core.errors import CloudError
+
+
+class SettingsError(CloudError):
+    """The settings cannot be used; the message says which, and where."""
+
+    status, kind = 400, "SettingsError"
+
+
+class Section(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A table of the file."""
+
+
+class Api(Section):
+    """The HTTP API."""
+
+    listen: str = "127.0.0.1"
+    """Address to listen on. Any but loopback requires `tls_certificate` and `tls_key`."""
+    port: int = 5000
+    """Port of all OpenStack APIs."""
+    threads: int = 12
+    """Requests that do database work at once."""
+    public_url: str = ""
+    """Where clients reach the API; from `listen` and `port` when empty."""
+    tls_certificate: str = ""
+    """PEM file of the certificate and its chain."""
+    tls_key: str = ""
+    """PEM file of the private key."""
+
+
+class Database(Section):
+    """Where the cloud keeps its rows."""
+
+    url: str = ""
+    """SQLAlchemy URL, `postgresql+psycopg://…`; SQLite in the state directory when empty."""
+
+
+class Identity(Section):
+    """Users, passwords, tokens."""
+
+    region: str = "RegionOne"
+    """Name of the region in the catalog."""
+    token_lifetime: int = 3600
+    """Seconds a token is valid."""
+    password_hash: str = "argon2id"  # noqa: S105 - the name of a scheme
+    """`argon2id` or `bcrypt`, for new passwords."""
+    bcrypt_rounds: int = 12
+    """Cost of bcrypt, 4 to 31."""
+    lockout_failure_attempts: int = 10
+    """Wrong passwords in a row that lock an account; 0 for never."""
+    lockout_duration: int = 60
+    """Seconds an account stays locked."""
+    password_expires_days: int = 0
+    """Days a password is valid; 0 for ever."""
+    unique_last_password_count: int = 0
+    """How many earlier passwords may not be used again."""
+    minimum_password_age: int = 0
+    """Days before a user may change a password again."""
+    password_regex: str = ""
+    """What a new password must match."""
+    password_regex_description: str = ""
+    """The same in words, for people."""
+    disable_user_account_days_inactive: int = 0
+    """Days without signing in after which an account is disabled; 0 for never."""
+
+
+class Network(Section):
+    """The provider network `public` and the ranges of the cloud."""
+
+    public_cidr: str = "172.24.4.0/24"
+    """Range of the network `public`; the machine itself has its first address."""
+    mtu: int = 1442
+    """MTU of project networks."""
+    masquerade: bool = False
+    """Let servers reach beyond the machine, behind its own address (nftables)."""
+    datapath: str = "auto"
+    """`auto`, `system` (kernel) or `netdev` (userspace)."""
+
+
+class Compute(Section):
+    """Hosts and guests."""
+
+    host: str = ""
+    """Name of this host; the machine's own when empty."""
+    zone: str = "nova"
+    """Availability zone of this host."""
+    hypervisor: str = "qemu"
+    """`qemu`, or `fake` for trying out the API without guests."""
+    acceleration: str = "auto"
+    """`auto` (KVM where a guest proves that it works), `kvm` or `tcg`."""
+    cpu_ratio: float = 16.0
+    """Virtual CPUs per real one."""
+    ram_ratio: float = 1.0
+    """Memory given out per memory there is."""
+    disk_ratio: float = 1.0
+    """Disk given out per disk there is."""
+    uid_base: int = 1_500_000_000
+    """First of the 10,000 user ids that guests run as."""
+
+
+class Image(Section):
+    """The image store."""
+
+    size_limit_gib: int = 1024
+    """Largest image that is taken."""
+    import_allowed_ports: tuple[int, ...] = (80, 443)
+    """Ports that `web-download` may fetch from."""
+    import_allowed_hosts: tuple[str, ...] = ()
+    """Hosts that `web-download` may fetch from although they are inside (loopback, private ranges)."""
+
+
+class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    api: Api = msgspec.field(default_factory=Api)
+    database: Database = msgspec.field(default_factory=Database)
+    identity: Identity = msgspec.field(default_factory=Identity)
+    network: Network = msgspec.field(default_factory=Network)
+    compute: Compute = msgspec.field(default_factory=Compute)
+    image: Image = msgspec.field(default_factory=Image)
+
+
+LOOPBACK = ("127.", "::1", "localhost")
+
+
+def load(path: Path) -> Settings:
+    """The settings of a file; the defaults where there is none. Raises SettingsError."""
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        return Settings()
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}.") from error
+    try:
+        settings = msgspec.toml.decode(text, type=Settings)
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise SettingsError(f"{path}: {error}.") from error
+    if not settings.api.listen.startswith(LOOPBACK) and not (settings.api.tls_certificate and settings.api.tls_key):
+        raise SettingsError(f"{path}: listening on {settings.api.listen} needs api.tls_certificate and api.tls_key.")
+    return settings

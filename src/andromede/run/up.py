@@ -1,0 +1,168 @@
+"""`andromede up`: from whatever state the machine is in to a cloud that serves, with a first server. Every step may be repeated."""
+
+import contextlib
+import os
+import secrets as random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from andromede.core.errors import CloudError
+from andromede.run import supervisor
+from andromede.run.home import Home, ensure_user
+
+_WAIT = 60.0
+out = Console(highlight=False)
+
+
+class Steps:
+    """Progress on a terminal, plain lines elsewhere."""
+
+    def __init__(self) -> None:
+        self._bar = Progress(
+            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=30), TimeElapsedColumn(), console=out, transient=True
+        )
+
+    @contextlib.contextmanager
+    def step(self, text: str) -> Iterator[Callable[[str, float | None], None]]:
+        """One step; what it yields takes a finer text and a part done from 0 to 1."""
+        began = time.monotonic()
+        with self._bar if out.is_terminal else contextlib.nullcontext():
+            task = self._bar.add_task(text, total=None)
+
+            def tell(more: str, part: float | None) -> None:
+                self._bar.update(task, description=f"{text}: {more}", total=None if part is None else 1.0, completed=part or 0.0)
+
+            yield tell
+            self._bar.remove_task(task)
+        out.print(f"[green]✓[/] {text} [dim]{time.monotonic() - began:.1f} s[/]")
+
+
+def up(home: Home) -> None:
+    """Bring the cloud up. Raises CloudError with what to do where that is not possible."""
+    steps = Steps()
+    settings = home.settings
+    running = supervisor.pid_of(home.run) if home.run.exists() else None
+    first = not (home.secrets / "ready").exists()
+    if running is None:
+        supervisor.end_orphans(home.run)
+        _check_port(settings.api.listen, settings.api.port)
+        with steps.step("Database and keys"):
+            home.make()
+            words = {name: _secret(home, name) for name in ("admin", "demo")}
+            as_user(lambda: _database(home, words))
+        with steps.step("Processes and network") as tell:
+            _start(home)
+            _await(home, tell)
+    else:
+        with steps.step("Processes and network") as tell:
+            _await(home, tell)
+    if first:
+        from andromede.run.first import first_things
+
+        first_things(home, steps)
+    from andromede.run.first import summary
+
+    summary(home, out)
+
+
+def as_user(work: Callable[[], None]) -> None:
+    """Run `work` in a child without rights, as the user that owns the database. Raises CloudError with what it said."""
+    uid, gid = ensure_user()
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            os.close(read)
+            os.setgroups([])
+            os.setresgid(gid, gid, gid)
+            os.setresuid(uid, uid, uid)
+            os.umask(0o027)
+            work()
+            code = 0
+        except CloudError as error:
+            os.write(write, f"{error.message}\n{error.__cause__ or ''}".encode())
+        except BaseException as error:  # noqa: BLE001 - a forked child must end here, whatever happened
+            os.write(write, f"The cloud's database cannot be made ready.\n{error!r}".encode())
+        finally:
+            sys.stderr.flush()
+            os._exit(code)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        said = pipe.read().decode("utf-8", "replace")
+    _, status = os.waitpid(pid, 0)
+    if status:
+        message, _, cause = said.partition("\n")
+        raise CloudError(message or "The cloud's database cannot be made ready.") from (RuntimeError(cause) if cause else None)
+
+
+def _database(home: Home, words: dict[str, str]) -> None:
+    from andromede.run import prepared
+
+    if prepared.is_ready(home):
+        return
+    from andromede.run.prepare import prepare
+
+    prepare(home, words)
+    prepared.note(home)
+
+
+def _secret(home: Home, name: str) -> str:
+    """The first password of a user; made once, for root's eyes."""
+    path = home.secrets / f"{name}-password"
+    if not path.exists():
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(random.token_urlsafe(18) + "\n")
+    return path.read_text().strip()
+
+
+def _check_port(address: str, port: int) -> None:
+    import socket
+
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            raise CloudError(
+                f"{address}:{port} cannot be listened on ({error.strerror}). "
+                "Another program has it: end that, or set another api.port in the settings."
+            ) from error
+
+
+def _start(home: Home) -> None:
+    log = os.open(home.logs / "supervisor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    (home.run / "status.json").unlink(missing_ok=True)
+    subprocess.Popen(supervisor.command("supervisor", home.path), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/")
+    os.close(log)
+
+
+def _await(home: Home, tell: Callable[[str, float | None], None]) -> None:
+    end = time.monotonic() + _WAIT
+    programs: list[dict[str, object]] = []
+    while time.monotonic() < end:
+        found = supervisor.status(home.run).get("programs")
+        programs = found if isinstance(found, list) else []
+        ready = [one for one in programs if one["ready"]]
+        if programs and len(ready) == len(programs):
+            return
+        waiting = ", ".join(str(one["name"]) for one in programs if not one["ready"]) or "the supervisor"
+        tell(f"waiting for {waiting}", len(ready) / max(1, len(programs)))
+        time.sleep(0.03)
+    late = [one for one in programs if not one["ready"]]
+    words = "; ".join(f"{one['name']}: {one['said'] or 'does not answer'}" for one in late) or _last_words(home)
+    raise CloudError(f"The cloud did not start within {_WAIT:.0f} seconds: {words}. See: andromede logs {late[0]['name'] if late else ''}")
+
+
+def _last_words(home: Home) -> str:
+    path: Path = home.logs / "supervisor.log"
+    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+    return lines[-1] if lines else "the supervisor said nothing"

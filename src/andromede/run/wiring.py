@@ -1,0 +1,151 @@
+"""Which parts make a process: the one place where drivers meet services.
+
+What only the API needs (routes, the HTTP layer, signing in) is imported where it is used: the engine does without it.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from andromede.agent.client import AgentHosts
+from andromede.core.context import Parts
+from andromede.db.engine import Database
+from andromede.drivers.host import Hosts
+from andromede.drivers.network import Fabric
+from andromede.engine.client import Operations, SocketWaker, Waker
+from andromede.engine.engine import Engine, process_name, purge
+from andromede.engine.model import Kind, Reconciler
+from andromede.run.home import Home
+from andromede.run.settings import Settings
+from andromede.services.compute import hosts
+from andromede.services.compute import operations as compute_operations
+from andromede.services.identity import leftovers
+from andromede.services.image import service as image
+from andromede.services.image.store import ImageStore
+from andromede.services.network import service as network
+
+if TYPE_CHECKING:
+    from andromede.http.api import Api
+    from andromede.http.app import App
+    from andromede.services.identity.auth import Signing
+    from andromede.services.identity.lockout import Rules
+
+CATALOG = {
+    "identity": ("keystone", "/identity/v3"),
+    "compute": ("nova", "/compute/v2.1"),
+    "image": ("glance", "/image"),
+    "network": ("neutron", "/network"),
+}
+
+
+def apis() -> "list[Api]":
+    """Every API that is served."""
+    from andromede.http import openapi
+    from andromede.services.compute import routes as compute_routes
+    from andromede.services.identity import routes as identity_routes
+    from andromede.services.image import routes as image_routes
+    from andromede.services.network import routes as network_routes
+
+    services = [*identity_routes.APIS, *image_routes.APIS, *network_routes.APIS, *compute_routes.APIS]
+    return [*services, openapi.served(services)]
+
+
+def kinds() -> list[Kind]:
+    """Every kind of operation."""
+    return [*compute_operations.KINDS, *image.KINDS]
+
+
+def reconcilers(parts: Parts) -> list[Reconciler]:
+    """Every reconciler."""
+    return [purge(parts.database), *hosts.reconcilers(parts), *network.reconcilers(parts), *image.reconcilers(parts), *leftovers.reconcilers(parts)]
+
+
+def rules(settings: Settings) -> "Rules":
+    """The rules about passwords, from the settings."""
+    from andromede.services.identity.lockout import Rules
+
+    return Rules(**{name: getattr(settings.identity, name) for name in Rules.__struct_fields__})
+
+
+def signing(home: Home, database: Database) -> "Signing":
+    """What signing in needs."""
+    from andromede.services.identity import service as identity
+    from andromede.services.identity.passwords import Hasher
+
+    given = home.settings
+    hasher = Hasher(given.identity.password_hash, given.identity.bcrypt_rounds)
+    return identity.signing(database, home.keys, hasher=hasher, rules=rules(given), lifetime=given.identity.token_lifetime)
+
+
+def assemble(
+    database: Database, settings: Settings, *, waker: Waker, hosts: Hosts, images: ImageStore, signing: "Signing | None" = None,
+    fabric: Fabric | None = None,
+) -> Parts:  # fmt: skip
+    """What services find in `ctx.parts` and reconcilers in `parts`; only the API signs people in, only the engine has the fabric."""
+    optional = {"fabric": fabric, "signing": signing}
+    known = {name: part for name, part in optional.items() if part is not None}
+    return Parts(database=database, settings=settings, operations=Operations(waker), hosts=hosts, images=images, **known)
+
+
+def app(parts: Parts, *, public_url: str, threads: int = 12) -> "App":
+    """The application over these parts."""
+    from andromede.http.app import App
+    from andromede.services.identity import service as identity
+    from andromede.services.quota import service as quota
+
+    return App(
+        apis(), parts=parts, database=parts.database, authenticator=identity.Authenticator(parts.signing.known), quota=quota.take,
+        public_url=public_url, threads=threads,
+    )  # fmt: skip
+
+
+def _common(home: Home, database: Database, waker: Waker) -> dict[str, Any]:
+    """What both processes are made of."""
+    hosts = AgentHosts({home.host: home.agent_socket})
+    return {"database": database, "settings": home.settings, "waker": waker, "hosts": hosts, "images": ImageStore(home.images)}
+
+
+@contextlib.contextmanager
+def application(home: Home) -> "Iterator[App]":
+    """The application of an API process."""
+    database = Database(home.database_url)
+    parts = assemble(**_common(home, database, SocketWaker(home.engine_socket)), signing=signing(home, database))
+    serving = app(parts, public_url=home.url, threads=home.settings.api.threads)
+    try:
+        yield serving
+    finally:
+        serving.close()
+        parts.signing.known.close()
+        _close(parts)
+
+
+class Inside:
+    """Wakes an engine in this process."""
+
+    engine: Engine | None = None
+
+    def wake(self, topic: str) -> None:
+        """Pass it on."""
+        if self.engine is not None:
+            self.engine.wake(topic)
+
+
+@contextlib.contextmanager
+def engine(home: Home) -> Iterator[Engine]:
+    """The engine's process."""
+    from andromede.run.drivers import fabric
+
+    database, waker = Database(home.database_url), Inside()
+    parts = assemble(**_common(home, database, waker), fabric=fabric(home))
+    running = Engine(database, parts, kinds(), reconcilers(parts), name=process_name(home.host), socket_path=home.engine_socket)
+    waker.engine = running
+    try:
+        yield running
+    finally:
+        parts.fabric.close()
+        _close(parts)
+
+
+def _close(parts: Parts) -> None:
+    parts.hosts.close()
+    parts.database.close()
