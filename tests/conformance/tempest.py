@@ -1,0 +1,132 @@
+"""Runs parts of Tempest against a running cloud: a workspace, a tempest.conf made from what the cloud says of itself, lists of what must pass."""
+
+import configparser
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+LISTS = Path(__file__).parent / "lists"
+_SSH_SECONDS = 300
+
+
+class Outcome(msgspec.Struct):
+    """What became of each test: `passed`, `failed` (with the end of its trace), `skipped` (with the reason)."""
+
+    passed: set[str]
+    failed: dict[str, str]
+    skipped: dict[str, str]
+
+
+def wanted(name: str) -> list[str]:
+    """The test ids of a list."""
+    lines = (LISTS / f"{name}.txt").read_text().splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def configure(path: Path, *, url: str, password: str, admin: Any, lock: Path) -> None:
+    """Write a tempest.conf for the cloud at `url`; `admin` is a signed-in client."""
+    image = admin.get("/image/v2/images?name=petit")["images"][0]["id"]
+    public = admin.get("/network/v2.0/networks?name=public")["networks"][0]["id"]
+    flavors = {one["name"]: one["id"] for one in admin.get("/compute/v2.1/flavors")["flavors"]}
+    extensions = [one["alias"] for one in admin.get("/network/v2.0/extensions")["extensions"]]
+    host = url.split("//")[1].split(":", maxsplit=1)[0]
+    sections: dict[str, dict[str, object]] = {
+        "DEFAULT": {"log_file": "tempest.log", "log_dir": path.parent},
+        "oslo_concurrency": {"lock_path": lock},
+        "auth": {
+            "use_dynamic_credentials": True, "admin_username": "admin", "admin_password": password, "admin_project_name": "admin",
+            "admin_domain_name": "Default", "create_isolated_networks": True, "tempest_roles": "member",
+        },
+        "identity": {"uri_v3": f"{url}/identity/v3", "auth_version": "v3", "region": "RegionOne", "default_domain_id": "default"},
+        "identity-feature-enabled": {
+            "application_credentials": True, "access_rules": True, "project_tags": True, "trust": True, "immutable_user_source": False,
+            "security_compliance": False, "external_idp": False,
+        },
+        "compute": {
+            "image_ref": image, "image_ref_alt": image, "flavor_ref": flavors["petit-2"], "flavor_ref_alt": flavors["petit-4"],
+            "build_timeout": _SSH_SECONDS, "build_interval": 1, "fixed_network_name": "private", "min_compute_nodes": 1,
+            "min_microversion": "2.1", "max_microversion": "2.96",
+        },
+        "compute-feature-enabled": {
+            "resize": False, "snapshot": False, "suspend": False, "shelve": False, "rescue": False, "cold_migration": False,
+            "live_migration": False, "vnc_console": False, "serial_console": False, "attach_encrypted_volume": False,
+            "swap_volume": False, "volume_multiattach": False, "personality": True, "config_drive": True, "pause": True,
+            "console_output": True, "metadata_service": True, "interface_attach": True, "change_password": False, "disk_config": True,
+        },
+        "image": {"image_path": "", "build_timeout": 120},
+        "image-feature-enabled": {"api_v2": True, "import_image": True, "os_glance_reserved": True, "image_format_enforcement": True},
+        "network": {
+            "public_network_id": public, "floating_network_name": "public", "project_network_cidr": "10.100.0.0/16",
+            "project_network_mask_bits": 28, "port_vnic_type": "normal", "build_timeout": 120,
+        },
+        "network-feature-enabled": {
+            "api_extensions": ",".join(extensions), "ipv6": True, "ipv6_subnet_attributes": True, "port_security": True, "floating_ips": True,
+        },
+        "validation": {
+            "run_validation": True, "image_ssh_user": "petit", "ssh_timeout": _SSH_SECONDS, "connect_timeout": 60, "ping_timeout": _SSH_SECONDS,
+            "connect_method": "floating", "auth_method": "keypair", "network_for_ssh": "public", "ssh_key_type": "ecdsa",
+        },
+        "scenario": {"dhcp_client": "udhcpc"},
+        "service_available": {
+            "cinder": False, "swift": False, "horizon": False, "neutron": True, "nova": True, "glance": True, "ironic": False,
+        },
+        "dashboard": {"dashboard_url": f"http://{host}"},
+        "debug": {},
+    }  # fmt: skip
+    parser = configparser.ConfigParser(interpolation=None)
+    for section, values in sections.items():
+        parser[section] = {key: str(value) for key, value in values.items()}
+    with path.open("w") as file:
+        parser.write(file)
+    path.chmod(0o600)
+
+
+def run(folder: Path, ids: list[str], *, workers: int = 2, seconds: float = 3000) -> Outcome:
+    """Run these tests in a workspace under `folder`, which holds tempest.conf."""
+    import tempest
+
+    (folder / ".stestr.conf").write_text(
+        f"[DEFAULT]\ntest_path={Path(tempest.__file__).parent}/test_discover\ntop_dir={Path(tempest.__file__).parent.parent}\n"
+        "group_regex=([^\\.]*\\.)*\n"
+    )
+    (folder / "list").write_text("".join(f"^{re.escape(one)}(\\[|$)\n" for one in ids))
+    env = {**os.environ, "TEMPEST_CONFIG_DIR": str(folder), "TEMPEST_CONFIG": "tempest.conf", "PYTHONWARNINGS": "ignore"}
+    env = {key: value for key, value in env.items() if not key.startswith("COVERAGE")}
+    stestr = Path(sys.executable).with_name("stestr")
+    command = [str(stestr), "--test-path", f"{Path(tempest.__file__).parent}/test_discover", "--top-dir", str(Path(tempest.__file__).parent.parent)]
+    subprocess.run(
+        [*command, "run", "--include-list", "list", "--concurrency", str(workers)], cwd=folder, env=env, check=False,
+        stdout=(folder / "stestr.log").open("w"), stderr=subprocess.STDOUT, timeout=seconds,
+    )  # fmt: skip
+    stream = subprocess.run([*command, "last", "--subunit"], cwd=folder, env=env, check=True, capture_output=True, timeout=120).stdout
+    return _read(stream)
+
+
+def _read(stream: bytes) -> Outcome:
+    import io
+
+    import subunit
+    import testtools
+
+    outcome = Outcome(set(), {}, {})
+
+    def note(test: dict[str, Any]) -> None:
+        id_ = test["id"].partition("[")[0]
+        details = "\n".join(content.as_text() for name, content in test["details"].items() if name in ("traceback", "reason"))
+        if test["status"] == "success":
+            outcome.passed.add(id_)
+        elif test["status"] == "skip":
+            outcome.skipped[id_] = details
+        elif test["status"] in ("fail", "uxsuccess", "error"):
+            outcome.failed[id_] = details[-3000:]
+
+    result = testtools.StreamToDict(note)
+    result.startTestRun()
+    subunit.ByteStreamToStreamResult(io.BytesIO(stream), non_subunit_name="stdout").run(result)
+    result.stopTestRun()
+    return outcome

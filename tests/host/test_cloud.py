@@ -1,0 +1,127 @@
+"""A real cloud as a user meets it: `up`, ssh to the first server, `down` and `up` under running servers, `destroy`."""
+
+import json
+import subprocess
+import time
+from pathlib import Path
+
+import yaml
+
+from tests.real import RealCloud
+
+
+def until(check, seconds=120.0, pause=0.5):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = check()
+        if found:
+            return found
+        time.sleep(pause)
+    raise AssertionError("it did not come about in time")
+
+
+def bonjour(cloud):
+    (server,) = cloud.user.get("/compute/v2.1/servers/detail?name=^bonjour$")["servers"]
+    return server
+
+
+def address(server):
+    return next(one["addr"] for entries in server["addresses"].values() for one in entries if one["OS-EXT-IPS:type"] == "floating")
+
+
+def reachable(cloud, server, seconds=240):
+    return until(lambda: cloud.ssh(address(server), "hostname").stdout.strip() == server["name"], seconds)
+
+
+def test_up_prints_what_a_person_needs_and_may_be_repeated(real):
+    again = real.cli("up").stdout
+    assert f"The cloud serves at {real.url}" in again
+    assert f"ssh -i {real.person}/.ssh/{real.name} petit@{address(bonjour(real))}" in again
+    assert real.password("admin") not in again
+    assert (real.home.secrets / "admin-password").stat().st_mode & 0o777 == 0o600
+    assert real.clouds.stat().st_mode & 0o777 == 0o600
+    assert set(yaml.safe_load(real.clouds.read_text())["clouds"]) == {real.name, f"{real.name}-admin"}
+
+
+def test_ssh_to_the_first_server_and_its_metadata(real):
+    server = bonjour(real)
+    reachable(real, server)
+    said = real.ssh(address(server), "sudo id -u; curl -s http://169.254.169.254/openstack/latest/meta_data.json; echo")
+    lines = said.stdout.splitlines()
+    assert lines[0] == "0"
+    assert json.loads(lines[1])["uuid"] == server["id"]
+    forged = real.ssh(address(server), "curl -s -H 'X-Forwarded-For: 10.0.0.99' http://169.254.169.254/latest/meta-data/instance-id")
+    assert forged.stdout == f"i-{server['id'][:8]}"
+
+
+def test_status_logs_doctor_and_operations(real):
+    status = until(lambda: (done := real.cli("status", check=False)).returncode == 0 and done)
+    for name in ("supervisor", "api", "engine", "agent", "ovs-vswitchd", "ovn-northd", "ovn-controller"):
+        assert name in status.stdout
+    assert "tcg" in status.stdout or "kvm" in status.stdout
+    assert '"event": "request"' in real.cli("logs", "api").stdout
+    refused = real.cli("logs", "nobody", check=False)
+    assert refused.returncode != 0
+    assert "agent" in refused.stderr
+    doctor = real.cli("doctor", check=False).stdout
+    for word in ("KVM", "datapath", "cgroups", "memory", "disk"):
+        assert word in doctor
+    assert "under way" in real.cli("operations").stdout
+
+
+def test_servers_go_on_while_the_cloud_is_down(real):
+    server = bonjour(real)
+    reachable(real, server)
+    before = real.ssh(address(server), "cat /proc/sys/kernel/random/boot_id").stdout
+    assert "servers go on" in real.cli("down").stdout
+    assert real.cli("status", check=False).returncode == 1
+    assert real.ssh(address(server), "cat /proc/sys/kernel/random/boot_id").stdout == before
+    real.cli("up")
+    assert real.ssh(address(server), "cat /proc/sys/kernel/random/boot_id").stdout == before
+    assert bonjour(real)["status"] == "ACTIVE"
+
+
+def test_no_secret_is_in_a_log_or_a_process_list(real):
+    secrets = [real.password("admin"), real.password("demo")]
+    logs = "".join(path.read_text(errors="replace") for path in real.home.logs.glob("*.log"))
+    lists = b"".join(path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()).decode(errors="replace")
+    for secret in secrets:
+        assert secret not in logs
+        assert secret not in lists
+
+
+def test_a_second_cloud_of_the_fake_hypervisor_lives_beside_and_leaves_nothing(real):
+    cloud = RealCloud('[compute]\nhypervisor = "fake"\n', public="172.24.6.0/24")
+    try:
+        cloud.cli("up")
+        assert bonjour(cloud)["status"] == "ACTIVE"
+        taken = RealCloud(public="172.24.9.0/24")
+        (taken.path / "andromede.toml").write_text(f"[api]\nport = {cloud.port}\n")
+        refused = taken.cli("up", check=False)
+        assert refused.returncode != 0
+        assert f"127.0.0.1:{cloud.port} cannot be listened on" in refused.stderr
+        taken.destroy()
+    finally:
+        cloud.destroy()
+    assert not cloud.path.exists()
+    assert not [name for name in links() if cloud.home.tag in name]
+
+
+def links() -> set[str]:
+    """Names of links here, and of network namespaces."""
+    shown = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True, timeout=10).stdout
+    spaces = Path("/run/netns")
+    return {line.split(": ")[1] for line in shown.splitlines()} | {path.name for path in spaces.iterdir() if spaces.exists()}
+
+
+def test_bad_settings_are_named(tmp_path):
+    cloud = RealCloud()
+    try:
+        (cloud.path / "andromede.toml").write_text("[api]\nport = 'x'\n")
+        assert "`$.api.port`" in cloud.cli("up", check=False).stderr
+        (cloud.path / "andromede.toml").write_text("[api]\nlisten = '192.0.2.1'\n")
+        assert "tls_certificate" in cloud.cli("up", check=False).stderr
+        (cloud.path / "andromede.toml").write_text("[nothing]\n")
+        assert "nothing" in cloud.cli("up", check=False).stderr
+    finally:
+        cloud.destroy()
