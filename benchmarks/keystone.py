@@ -93,7 +93,7 @@ def _libraries() -> dict[str, str]:
 @contextlib.contextmanager
 def _mariadb(folder: Path) -> Iterator[str]:
     """An empty database `keystone` behind a Unix socket; its SQLAlchemy URL."""
-    data, path = folder / "mariadb", folder / "mariadb.sock"
+    data = folder / "mariadb"
     data.mkdir()
     shutil.chown(data, "nobody")
     share = Path(_program("mariadbd")).parents[1] / "share" / "mysql"
@@ -113,8 +113,13 @@ def _mariadb(folder: Path) -> Iterator[str]:
     command = [_program("mariadbd"), *common, f"--socket={path}", "--skip-networking", "--skip-grant-tables", f"--pid-file={socket_folder}/pid"]
     with lib.running(command, log=folder / "mariadb.log", env=_libraries()):
         python = lib.CACHE / "keystone" / "venv" / "bin" / "python"
-        make = f"import pymysql; pymysql.connect(unix_socket={str(path)!r}, user='root').cursor().execute('CREATE DATABASE keystone CHARACTER SET utf8mb3')"
-        lib.until(lambda: subprocess.run([python, "-c", make], check=False, capture_output=True, timeout=30).returncode == 0, 60, "MariaDB does not answer")
+        sql = "CREATE DATABASE keystone CHARACTER SET utf8mb3"
+        script = f"import pymysql; pymysql.connect(unix_socket={str(path)!r}, user='root').cursor().execute({sql!r})"
+
+        def made() -> bool:
+            return subprocess.run([python, "-c", script], check=False, capture_output=True, timeout=30).returncode == 0
+
+        lib.until(made, 60, "MariaDB does not answer")
         yield f"mysql+pymysql://root@localhost/keystone?unix_socket={path}&charset=utf8mb3"
 
 

@@ -6,7 +6,9 @@ wrk with 8 connections asks both in turns. Issuing compares both at bcrypt cost 
 side, and prints ours at the real cost of argon2id.
 """
 
+import contextlib
 import json
+import os
 import sys
 
 import keystone
@@ -29,13 +31,10 @@ def scenarios(url: str, user: str, password: str, seconds: int) -> tuple[dict, d
 def main() -> None:
     numbers = [int(word) for word in sys.argv[1:] if word.isdecimal()]
     seconds, rounds = (numbers + [6, 3][len(numbers) :])[:2]
-    import os
-
-    have = keystone.install() if "ANDROMEDE_BENCH_INSIDE" not in os.environ else os.environ.get("ANDROMEDE_BENCH_PEER") == "1"
-    os.environ["ANDROMEDE_BENCH_PEER"] = "1" if have else "0"
+    if "ANDROMEDE_BENCH_PEER" not in os.environ:  # before the namespace, where nothing can be fetched
+        os.environ["ANDROMEDE_BENCH_PEER"] = str(keystone.install())
     lib.isolate()
-    import contextlib
-
+    have = os.environ["ANDROMEDE_BENCH_PEER"] == "True"
     with contextlib.ExitStack() as stack:
         cheap = stack.enter_context(lib.cloud(lib.FAKE + '[identity]\npassword_hash = "bcrypt"\nbcrypt_rounds = 4\n'))
         real = stack.enter_context(lib.cloud(lib.FAKE))
@@ -54,10 +53,10 @@ def main() -> None:
         for name, run in found.items():
             lib.say(name, rate=run["rate"], p50_ms=run["p50"], p99_ms=run["p99"], bad=int(run["bad"]), broken=int(run["broken"]))
         if have:
-            used = [lib.memory(one) for one in lib.tree([pid])]
-            lib.say("keystone's memory, without MariaDB and memcached", rss_mib=sum(one[0] for one in used), pss_mib=sum(one[1] for one in used))
-            for what, ours, peer in (("validate", "validate ours", "validate keystone"), ("issue", "issue ours, bcrypt 4", "issue keystone, bcrypt 4")):
-                ratio = found[ours]["rate"] / found[peer]["rate"]
+            rss, pss = (sum(column) for column in zip(*(lib.memory(one) for one in lib.tree([pid])), strict=True))
+            lib.say("keystone's memory, without MariaDB and memcached", rss_mib=rss, pss_mib=pss)
+            for what, how in (("validate", ""), ("issue", ", bcrypt 4")):
+                ratio = found[f"{what} ours{how}"]["rate"] / found[f"{what} keystone{how}"]["rate"]
                 lib.say(f"{what}: ours / keystone", ratio=ratio)
                 lib.verdict(f"{what} {BAR:.0f} times keystone's", holds=ratio >= BAR)
 

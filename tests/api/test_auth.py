@@ -50,3 +50,37 @@ def test_unknown_paths_and_methods(cloud):
     assert answer.status == 405
     assert answer.headers["allow"] == "GET, HEAD"
     assert cloud.anyone.get("/identity/v3/auth/catalog").status == 401
+
+
+def test_what_is_remembered_of_signing_in_holds_until_a_role_is_taken(cloud):
+    cloud.other("again", "member", "manager")
+    user, project = cloud.id_of("users", "again"), cloud.id_of("projects", "again")
+
+    def roles():
+        token = cloud.sign_in("again", USER_PASSWORD, "again").token
+        described = cloud.admin.get("/identity/v3/auth/tokens", headers={"x-subject-token": token}).json["token"]
+        return {role["name"] for role in described["roles"]}, described["audit_ids"]
+
+    first, second = roles(), roles()
+    assert first[0] == second[0] == {"manager", "member", "reader"}
+    assert first[1] != second[1]
+    manager = cloud.id_of("roles", "manager")
+    assert cloud.admin.delete(f"/identity/v3/projects/{project}/users/{user}/roles/{manager}").status == 204
+    assert roles()[0] == {"member", "reader"}
+    assert cloud.admin.patch(f"/identity/v3/users/{user}", {"user": {"enabled": False}}).status == 200
+    who = {"user": {"name": "again", "domain": {"id": "default"}, "password": USER_PASSWORD}}
+    scope = {"project": {"id": project}}
+    body = {"auth": {"identity": {"methods": ["password"], "password": who}, "scope": scope}}
+    assert cloud.anyone.post("/identity/v3/auth/tokens", body).status == 401
+
+
+def test_signing_in_shows_the_same_as_validating(cloud):
+    who = {"user": {"name": "demo", "domain": {"id": "default"}, "password": USER_PASSWORD}}
+    body = {"auth": {"identity": {"methods": ["password"], "password": who}, "scope": {"project": {"name": "demo", "domain": {"id": "default"}}}}}
+    for _ in range(2):
+        answer = cloud.anyone.post("/identity/v3/auth/tokens", body)
+        shown = cloud.admin.get("/identity/v3/auth/tokens", headers={"x-subject-token": answer.headers["x-subject-token"]})
+        assert shown.json == answer.json
+        without = cloud.anyone.post("/identity/v3/auth/tokens?nocatalog", body).json["token"]
+        assert "catalog" not in without
+        assert "catalog" in answer.json["token"]

@@ -6,6 +6,7 @@ import pytest
 
 from andromede.core.errors import DriverError
 from andromede.drivers.hypervisor import State
+from andromede.services.compute import hosts
 
 V = "openstack-api-version"
 
@@ -354,3 +355,29 @@ def test_a_floating_address_reaches_the_metadata_of_a_running_server(ready):
         if files["latest/meta-data/public-ipv4"]:
             break
     assert files["latest/meta-data/public-ipv4"].decode() == made.json["floatingip"]["floating_ip_address"]
+
+
+def test_only_what_changed_of_a_host_is_made_again(ready):
+    wishes = hosts.Wishes()
+    made = [new(ready, name=f"s{number}", settle=number == 1)["id"] for number in range(2)]
+
+    def of():
+        with ready.database.read() as db:
+            return {wish.id: wish for wish in wishes.of(db, "host-1").guests}
+
+    before = of()
+    assert before.keys() == set(made)
+    assert all(after is before[id_] for id_, after in of().items())
+    path = f"/compute/v2.1/servers/{made[0]}/metadata"
+    assert ready.user.post(path, {"metadata": {"colour": "blue"}}).status == 200
+    after = of()
+    assert b"blue" in after[made[0]].files["openstack/latest/meta_data.json"]
+    assert after[made[1]] is before[made[1]]
+    (port,) = ready.user.get(f"/network/v2.0/ports?device_id={made[1]}").json["ports"]
+    (subnet,) = ready.user.get(f"/network/v2.0/subnets?network_id={ready.network}").json["subnets"]
+    answer = ready.user.put(f"/network/v2.0/subnets/{subnet['id']}", {"subnet": {"dns_nameservers": ["192.0.2.53"]}})
+    assert answer.status == 200
+    assert b"192.0.2.53" in of()[made[1]].files["openstack/latest/network_data.json"]
+    fixed = {"fixed_ips": [{"subnet_id": subnet["id"], "ip_address": "10.1.0.77"}]}
+    assert ready.user.put(f"/network/v2.0/ports/{port['id']}", {"port": fixed}).status == 200
+    assert of()[made[1]].nics[0].addresses == ("10.1.0.77",)

@@ -1,5 +1,6 @@
-"""The one MetaData, and the column types that behave alike on SQLite and PostgreSQL."""
+"""The one MetaData, the column types that behave alike on SQLite and PostgreSQL, and how many values a statement may hold."""
 
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -50,3 +51,13 @@ class Json(TypeDecorator[Any]):
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ARG002
         """Decode."""
         return None if value is None else msgspec.json.decode(value)
+
+
+_CHUNK = 900
+
+
+def chunks(ids: Iterable[str]) -> Iterator[list[str]]:
+    """The ids in portions that a statement may hold."""
+    whole = list(ids)
+    for start in range(0, len(whole), _CHUNK):
+        yield whole[start : start + _CHUNK]

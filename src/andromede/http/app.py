@@ -123,12 +123,25 @@ class App:
             await send({"type": "websocket.close", "code": 1000})
             return
         started = monotonic()
-        ctx = self._context(scope)
+        headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]}
+        remote = str((scope.get("client") or ("",))[0])
+        ctx = self.context(scope["method"], scope["path"], scope["query_string"].decode("latin-1"), headers, remote)
+        answer = await self.answer(ctx, scope["path"], receive)
+        raw = [(key.encode("latin-1"), value.encode("latin-1", "replace")) for key, value in answer.headers]
+        await send({"type": "http.response.start", "status": answer.status, "headers": raw})
+        if answer.stream is not None:
+            async for chunk in answer.stream:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": answer.body})
+        note(ctx, answer.status, started)
+
+    async def answer(self, ctx: Context, path: str, receive: Receive) -> "Answer":
+        """What a request is answered, whatever happens; `path` as it was asked for."""
         api: Api | None = None
         try:
             node, params = self._find(ctx.path)
             api = node.api
-            if not api.slash and scope["path"].endswith("/") and ctx.path != api.prefix:
+            if not api.slash and path.endswith("/") and ctx.path != api.prefix:
                 raise NotFound("The resource could not be found.")
             ctx.base = self.public_url + api.prefix
             if api.versions:
@@ -141,25 +154,18 @@ class App:
             hidden = CloudError("An unexpected error prevented the server from fulfilling your request.")
             hidden.__cause__ = error
             response, status = self._fault(hidden, api or self._closest(ctx.path), ctx), 500
-        await self._answer(send, ctx, api, response, status)
-        caller = ctx.caller
-        log.info(
-            "request", method=ctx.method, path=ctx.path, status=status, ms=round((monotonic() - started) * 1000, 1),
-            request_id=ctx.request_id, user=caller.user_id or None, project=caller.project_id,
-        )  # fmt: skip
+        return _answer(ctx, api, response, status)
 
     def close(self) -> None:
         """Wait for the requests under way."""
         self._pool.shutdown()
 
-    def _context(self, scope: dict[str, Any]) -> Context:
-        headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]}
-        pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        client = scope.get("client") or ("",)
-        path = scope["path"].rstrip("/") or "/"
+    def context(self, method: str, path: str, query: str, headers: dict[str, str], remote: str) -> Context:
+        """What a request carries through the layers. `headers`: lower-case names; `query`: as it was sent."""
+        pairs = parse_qsl(query, keep_blank_values=True) if query else []
         return Context(
-            request_id=new_request_id(), query=Query(pairs), headers=headers, path=path, method=scope["method"],
-            parts=self.parts, quota=self.quota, root=self.public_url, remote=str(client[0]),
+            request_id=new_request_id(), query=Query(pairs), headers=headers, path=path.rstrip("/") or "/", method=method,
+            parts=self.parts, quota=self.quota, root=self.public_url, remote=remote,
         )  # fmt: skip
 
     def _find(self, path: str) -> tuple[_Node, dict[str, str]]:
@@ -268,25 +274,40 @@ class App:
             log.error("refused", request_id=ctx.request_id, error=error.message, cause=repr(error.__cause__))
         return Response(body, headers=headers, content_type=kind)
 
-    async def _answer(self, send: Send, ctx: Context, api: Api | None, response: Response, status: int) -> None:
-        headers = [("x-openstack-request-id", ctx.request_id), *response.headers]
-        if api and api.versions and ctx.version != (0, 0):
-            headers += api.versions.headers(ctx.version)
-        if api and api.type == "compute":
-            headers.append(("x-compute-request-id", ctx.request_id))
-        body = response.body or b""
-        named = {key for key, _ in headers}
-        if (body or response.stream) and "content-type" not in named:
-            headers.append(("content-type", response.content_type))
-        if response.stream is None and status != 204 and "content-length" not in named:
-            headers.append(("content-length", str(len(body))))
-        raw = [(key.encode("latin-1"), value.encode("latin-1", "replace")) for key, value in headers]
-        await send({"type": "http.response.start", "status": status, "headers": raw})
-        if response.stream is not None and ctx.method != "HEAD":
-            async for chunk in response.stream:
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            body = b""
-        await send({"type": "http.response.body", "body": b"" if ctx.method == "HEAD" or status == 204 else body})
+
+class Answer(msgspec.Struct, frozen=True):
+    """What goes back over HTTP: `stream` where it is there, `body` otherwise."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+    stream: Any = None
+
+
+def _answer(ctx: Context, api: Api | None, response: Response, status: int) -> Answer:
+    headers = [("x-openstack-request-id", ctx.request_id), *response.headers]
+    if api and api.versions and ctx.version != (0, 0):
+        headers += api.versions.headers(ctx.version)
+    if api and api.type == "compute":
+        headers.append(("x-compute-request-id", ctx.request_id))
+    body = response.body or b""
+    named = {key for key, _ in headers}
+    if (body or response.stream) and "content-type" not in named:
+        headers.append(("content-type", response.content_type))
+    if response.stream is None and status != 204 and "content-length" not in named:
+        headers.append(("content-length", str(len(body))))
+    if ctx.method == "HEAD" or status == 204:
+        return Answer(status, headers, b"")
+    return Answer(status, headers, b"" if response.stream is not None else body, response.stream)
+
+
+def note(ctx: Context, status: int, started: float) -> None:
+    """The line that the log has of every request."""
+    caller = ctx.caller
+    log.info(
+        "request", method=ctx.method, path=ctx.path, status=status, ms=round((monotonic() - started) * 1000, 1),
+        request_id=ctx.request_id, user=caller.user_id or None, project=caller.project_id,
+    )  # fmt: skip
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -97,11 +97,13 @@ def page(
     # NULL sorts first when ascending on both databases
     for column, descending in ordered:
         down = descending is not reverse
-        query = query.order_by(column.is_(None) if down else column.is_not(None), column.desc() if down else column.asc())
-    rows = list(db.execute(query.limit(limit + 1)).mappings())
+        if getattr(column, "nullable", True):  # of the others an index may give the order
+            query = query.order_by(column.is_(None) if down else column.is_not(None))
+        query = query.order_by(column.desc() if down else column.asc())
+    rows: Sequence[Any] = db.execute(query.limit(limit + 1)).mappings().all()
     more = len(rows) > limit
     rows = rows[:limit]
-    return Page(rows[::-1] if reverse else rows, more)
+    return Page(list(rows[::-1] if reverse else rows), more)
 
 
 def _after(values: list[tuple[Key, Any]], *, reverse: bool) -> ColumnElement[bool]:

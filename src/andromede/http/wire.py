@@ -82,8 +82,7 @@ def encode(value: Any) -> bytes:
 
 
 def _plan_of(struct: msgspec.Struct) -> "_Plan":
-    kind: Hashable = type(struct)
-    return _plan(kind)
+    return _plan(type(struct))
 
 
 @cache
@@ -115,9 +114,7 @@ def _is_union(hint: Any) -> bool:
 
 
 def _holds_struct(hint: Any) -> bool:
-    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
-        return True
-    return any(_holds_struct(part) for part in get_args(hint))
+    return bool(_structs(hint))
 
 
 def _walk(value: Any) -> Any:
@@ -151,9 +148,41 @@ def versioned(kind: type[msgspec.Struct]) -> dict[str, Versions]:
 def trim(value: Any, version: Version) -> None:
     """Take out of an answer, in place, the fields that `version` does not have."""
     for struct in _walk(value):
-        versioned, nested = _plan_of(struct)
-        for name, _wire, versions in versioned:
-            if not versions.first <= version <= versions.last:
-                setattr(struct, name, UNSET)
-        for name in nested:
+        gone, deep = _trimming_of(struct, version)
+        for name in gone:
+            setattr(struct, name, UNSET)
+        for name in deep:
             trim(getattr(struct, name), version)
+
+
+def _trimming_of(struct: Hashable, version: Version) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return _trimming(type(struct), version)
+
+
+@cache
+def _trimming(kind: Hashable, version: Version) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(attributes that `version` does not have, attributes below which there may be more of them)."""
+    assert isinstance(kind, type)
+    versioned, nested = _plan(kind)
+    gone = tuple(name for name, _wire, versions in versioned if not versions.first <= version <= versions.last)
+    hints = get_type_hints(kind, include_extras=True)
+    deep = tuple(name for name in nested if name not in gone and any(_affected(one, version, ()) for one in _structs(hints[name])))
+    return gone, deep
+
+
+def _affected(kind: type[msgspec.Struct], version: Version, above: tuple[type, ...]) -> bool:
+    """Whether a struct, or one within it, has a field that `version` does not have."""
+    if kind in above:
+        return False
+    versioned, nested = _plan(kind)
+    hints = get_type_hints(kind, include_extras=True)
+    return any(not versions.first <= version <= versions.last for _name, _wire, versions in versioned) or any(
+        _affected(one, version, (*above, kind)) for name in nested for one in _structs(hints[name])
+    )
+
+
+def _structs(hint: Any) -> list[type[msgspec.Struct]]:
+    """The struct types that a value of this type may be made of."""
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        return [hint]
+    return [found for part in get_args(hint) for found in _structs(part)]

@@ -28,6 +28,7 @@ def api(home: Home) -> None:
     from granian.constants import Interfaces
     from granian.server.embed import Server as Embedded
 
+    from andromede.http.rsgi import Rsgi
     from andromede.run.wiring import application
 
     log.configure()
@@ -39,7 +40,7 @@ def api(home: Home) -> None:
 
         async def run() -> None:
             server: Any = Embedded(
-                app, address=given.listen, port=given.port, interface=Interfaces.ASGI, websockets=False, log_enabled=False,
+                Rsgi(app), address=given.listen, port=given.port, interface=Interfaces.RSGI, websockets=False, log_enabled=False,
                 backlog=1024, **tls,
             )  # fmt: skip
             loop, ending = asyncio.get_running_loop(), asyncio.Event()

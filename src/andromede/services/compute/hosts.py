@@ -13,6 +13,7 @@ from andromede.core.context import Parts
 from andromede.core.errors import CloudError, Conflict
 from andromede.core.ids import new_id
 from andromede.core.units import GIB, MIB
+from andromede.db.base import chunks
 from andromede.db.engine import Database
 from andromede.drivers.host import Desired, Image, Nic, Report, Wish
 from andromede.drivers.hypervisor import Power, Seen, State
@@ -140,14 +141,35 @@ def _hosts_of(value: Any) -> set[str]:
     return set(value or ())
 
 
-def desired(db: Connection, name: str) -> Desired:
-    """All that a host should have, from the rows."""
-    one = db.execute(select(host).where(host.c.name == name)).one()
-    rows = list(db.execute(select(server).where(server.c.host == name, server.c.placed, server.c.deleted.is_(None))).mappings())
-    ports = network.ports_of(db, [row["id"] for row in rows])
-    wishes = tuple(_wish(row, ports.get(row["id"], []), one.zone) for row in rows)
-    networks = {nic.network_id for wish in wishes for nic in wish.nics}
-    return Desired(generation=one.generation, guests=wishes, metadata=tuple(network.metadata_ends(db, networks)))
+class Wishes:
+    """What each host should have, from the rows; what has not changed since the last time is not made again."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, dict[str, tuple[Any, Wish]]] = {}
+
+    def of(self, db: Connection, name: str) -> Desired:
+        """All that a host should have."""
+        one = db.execute(select(host).where(host.c.name == name)).one()
+        here = (server.c.host == name, server.c.placed, server.c.deleted.is_(None))
+        rows = db.execute(select(server.c.id, server.c.updated, server.c.boots, server.c.power).where(*here)).all()
+        ports = network.marks_of(db, [row.id for row in rows])
+        marks = {row.id: (one.zone, tuple(row), ports.get(row.id)) for row in rows}
+        before = self._made.get(name, {})
+        made = {id_: before[id_] for id_, mark in marks.items() if id_ in before and before[id_][0] == mark}
+        made |= {wish.id: (marks[wish.id], wish) for wish in _wishes(db, marks.keys() - made.keys(), one.zone)}
+        self._made[name] = made
+        wishes = tuple(made[row.id][1] for row in rows)
+        networks = {nic.network_id for wish in wishes for nic in wish.nics}
+        return Desired(generation=one.generation, guests=wishes, metadata=tuple(network.metadata_ends(db, networks)))
+
+
+def _wishes(db: Connection, ids: Iterable[str], zone: str) -> list[Wish]:
+    out: list[Wish] = []
+    for some in chunks(sorted(ids)):
+        rows = db.execute(select(server).where(server.c.id.in_(some))).mappings().all()
+        ports = network.ports_of(db, some)
+        out += [_wish(row, ports.get(row["id"], []), zone) for row in rows]
+    return out
 
 
 def _wish(row: Any, ports: list[network.Attached], zone: str) -> Wish:
@@ -183,7 +205,7 @@ class Pusher:
 
     def __init__(self, parts: Parts) -> None:
         self._database: Database = parts.database
-        self._hosts, self._operations = parts.hosts, parts.operations
+        self._hosts, self._operations, self._wishes = parts.hosts, parts.operations, Wishes()
         self._floating: dict[str, tuple[str, ...]] | None = None
 
     def run(self) -> str:
@@ -194,7 +216,7 @@ class Pusher:
         failed: CloudError | None = None
         for row in behind:
             with self._database.read() as db:
-                wanted = desired(db, row.name)
+                wanted = self._wishes.of(db, row.name)
             try:
                 self._hosts.push(row.name, wanted)
             except CloudError as error:

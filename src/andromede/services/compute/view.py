@@ -14,8 +14,12 @@ from andromede.services.network import service as network
 
 def links(ctx: Context, kind: str, id_: str) -> list[Link]:
     """The links of one thing."""
-    base = ctx.base
-    return [Link(rel="self", href=f"{base}/{kind}/{id_}"), Link(rel="bookmark", href=f"{base.removesuffix('/v2.1')}/{kind}/{id_}")]
+    return [Link(rel="self", href=f"{ctx.base}/{kind}/{id_}"), bookmark(ctx, kind, id_)]
+
+
+def bookmark(ctx: Context, kind: str, id_: str) -> Link:
+    """The link without a version."""
+    return Link(rel="bookmark", href=f"{ctx.base.removesuffix('/v2.1')}/{kind}/{id_}")
 
 
 def brief(ctx: Context, row: Any) -> ServerBrief:
@@ -51,7 +55,7 @@ def _one(ctx: Context, row: Any, ports: list[network.Attached], tags: list[str],
     shown = Server(
         id=row["id"], name=row["name"], status=state.status(row), tenant_id=row["project_id"], user_id=row["user_id"],
         metadata=row["metadata"], host_id=servers.host_id(row["project_id"], row["host"]),
-        image={"id": row["image_id"], "links": links(ctx, "images", row["image_id"])[1:]} if row["image_id"] else "",
+        image={"id": row["image_id"], "links": [bookmark(ctx, "images", row["image_id"])]} if row["image_id"] else "",
         flavor=_flavor(ctx, row["flavor"]), created=iso_z(row["created"]), updated=iso_z(row["updated"]), addresses=addresses(ports),
         access_ipv4=row["access_ipv4"], access_ipv6=row["access_ipv6"], links=links(ctx, "servers", row["id"]),
         disk_config=row["disk_config"], zone=(where.zone if where else row["zone"]) or "", key_name=row["key_name"],
@@ -86,7 +90,7 @@ def _for_admins(shown: Server, row: Any, where: Any) -> None:
 
 def _flavor(ctx: Context, kept: dict[str, Any]) -> FlavorInServer:
     return FlavorInServer(
-        id=kept["id"], links=links(ctx, "flavors", kept["id"])[1:], vcpus=kept["vcpus"], ram=kept["ram"], disk=kept["disk"],
+        id=kept["id"], links=[bookmark(ctx, "flavors", kept["id"])], vcpus=kept["vcpus"], ram=kept["ram"], disk=kept["disk"],
         ephemeral=kept["ephemeral"], swap=kept["swap"], original_name=kept["original_name"], extra_specs=kept["extra_specs"],
     )  # fmt: skip
 

@@ -22,7 +22,7 @@ from andromede.services.identity.tables import (
     trust,
     user,
 )  # fmt: skip
-from andromede.services.identity.tokens import Claims, Known, Receipt, new_audit_id
+from andromede.services.identity.tokens import Claims, Known, Place, Receipt, new_audit_id
 from andromede.services.identity.totp import check_totp
 from andromede.services.identity.wire import Auth, DomainRef, Scope, UserRef
 
@@ -51,6 +51,8 @@ class _Proven(msgspec.Struct, kw_only=True):
     application_credential: str | None = None
     trust: str | None = None
     scoped: Claims | None = None
+    row: Any = None
+    epoch: int = -1
 
 
 class MissingFactors(Unauthorized):
@@ -61,22 +63,60 @@ class MissingFactors(Unauthorized):
         self.receipt, self.said, self.row, self.required = receipt, said, row, required
 
 
-def sign_in(how: Signing, request: Auth, receipt: str | None = None) -> tuple[str, Claims]:
+class Signed(msgspec.Struct, frozen=True):
+    """A new token, what it says and proves, and under which value of the epoch that was read; `place` where it can serve others."""
+
+    token: str
+    claims: Claims
+    caller: Caller
+    epoch: int
+    place: Place | None = None
+
+
+def sign_in(how: Signing, request: Auth, receipt: str | None = None) -> Signed:
     """A new token and what it says. receipt: of what was proven earlier.
 
     Raises Unauthorized, with the same words whatever was wrong; MissingFactors where more must be proven.
     """
     proven = _prove(how, request, receipt)
+    known = how.known
+    key = _place_key(proven, request.scope)
+    place = known.place(key, proven.epoch) if key is not None else None
+    if place is not None:
+        _check_user(how, proven.row, proven)
+        claims = _base_claims(proven.row, proven)
+        at = place.caller
+        claims = msgspec.structs.replace(claims, project=at.project_id, domain=at.domain_id, system=at.system)
+        return Signed(known.signer.sign(claims), claims, with_claims(at, claims), place.epoch, place)
     with how.database.read() as db:
         row = db.execute(select(user).where(user.c.id == proven.user_id)).first()
-        if row is None or not row.enabled:
-            raise Unauthorized(WRONG)
-        _check_factors(how, row, proven)
+        _check_user(how, row, proven)
         claims = _claims(db, row, proven, request.scope)
         if claims.trust is not None and claims.trust != proven.trust:
             _use_trust(how.database, claims.trust)
-        load(db, claims)
-    return how.known.signer.sign(claims), claims
+        epoch, caller = known.epoch(db), load(db, claims)
+    if key is not None:
+        place = Place(epoch, caller, {})
+        known.keep(key, place)
+    return Signed(known.signer.sign(claims), claims, caller, epoch, place)
+
+
+def _check_user(how: Signing, row: Any, proven: _Proven) -> None:
+    if row is None or not row.enabled:
+        raise Unauthorized(WRONG)
+    _check_factors(how, row, proven)
+
+
+def _place_key(proven: _Proven, scope: Any) -> bytes | None:
+    """What a place is remembered by: who by a password alone, and the scope they asked for; None for whatever is less plain."""
+    if proven.row is None or proven.methods != ("password",) or proven.parent or not isinstance(scope, Scope) or scope.trust is not None:
+        return None
+    return msgspec.msgpack.encode((proven.user_id, scope))
+
+
+def with_claims(caller: Caller, claims: Claims) -> Caller:
+    """The same rights, proven by another token."""
+    return msgspec.structs.replace(caller, methods=claims.methods, audit_ids=claims.audit, issued=claims.issued, expires=claims.expires)
 
 
 def _prove(how: Signing, request: Auth, receipt: str | None) -> _Proven:
@@ -130,10 +170,11 @@ def current_password(db: Connection, user_id: str) -> Any:
     ).first()
 
 
-def _by_password(how: Signing, given: Any, _proven: _Proven) -> str:
+def _by_password(how: Signing, given: Any, proven: _Proven) -> str:
     with how.database.read() as db:
         row = _find_user(db, given.user)
         kept = current_password(db, row.id) if row is not None else None
+        proven.row, proven.epoch = row, how.known.epoch(db)
     if row is not None:
         how.rules.refuse_locked(row)
     if not how.hasher.verify(kept.hash if kept is not None else None, given.user.password):
@@ -217,9 +258,14 @@ def _check_factors(how: Signing, row: Any, proven: _Proven) -> None:
     raise MissingFactors(how.known.signer.sign_receipt(said), said, row, rules)
 
 
-def _claims(db: Connection, row: Any, proven: _Proven, scope: Any) -> Claims:
+def _base_claims(row: Any, proven: _Proven) -> Claims:
+    """Those of a token without a scope."""
     audit = (new_audit_id(), *proven.parent)
-    base = Claims(user=row.id, methods=proven.methods, audit=audit, issued=now().timestamp(), expires=proven.expires)
+    return Claims(user=row.id, methods=proven.methods, audit=audit, issued=now().timestamp(), expires=proven.expires)
+
+
+def _claims(db: Connection, row: Any, proven: _Proven, scope: Any) -> Claims:
+    base = _base_claims(row, proven)
     replace = msgspec.structs.replace
     if proven.application_credential is not None:
         if scope is not msgspec.UNSET and scope is not None:

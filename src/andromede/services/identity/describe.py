@@ -60,6 +60,15 @@ def token_body(db: Connection, caller: Caller, claims: Claims, *, catalog: bool)
     return {"token": token}
 
 
+def with_claims(body: dict[str, Any], claims: Claims) -> dict[str, Any]:
+    """The body that `token_body` made of the same place, for another token."""
+    own = {
+        "methods": list(claims.methods), "audit_ids": list(claims.audit), "expires_at": _moment(claims.expires),
+        "issued_at": _moment(claims.issued),
+    }  # fmt: skip
+    return {"token": body["token"] | own}
+
+
 def receipt_body(db: Connection, missing: MissingFactors) -> dict[str, Any]:
     """`{"receipt": …, "required_auth_methods": …}` for who has proven something, but not enough."""
     row, said = missing.row, missing.said

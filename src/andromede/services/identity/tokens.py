@@ -10,7 +10,7 @@ import secrets
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import structlog
@@ -149,12 +149,21 @@ class Proof(msgspec.Struct, frozen=True):
     described: dict[bool, bytes]
 
 
+class Place(msgspec.Struct, frozen=True):
+    """What somebody may do somewhere under one value of the epoch, whoever's token it is put into; bodies that describe it."""
+
+    epoch: int
+    caller: Caller
+    bodies: dict[bool, dict[str, Any]]
+
+
 class Known:
-    """One worker's cache of proofs. `load` reads a proof from the rows; it raises Unauthorized."""
+    """One worker's cache of proofs and places. `load` reads a proof from the rows; it raises Unauthorized."""
 
     def __init__(self, database: Database, signer: Signer, load: Callable[[Connection, Claims], Caller]) -> None:
         self._database, self.signer, self._load = database, signer, load
         self._proofs: dict[str, Proof] = {}
+        self._places: dict[bytes, Place] = {}
         self._epoch, self._seen = -1, 0.0
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -177,35 +186,53 @@ class Known:
         """The proof of any token, from the rows. Raises Unauthorized."""
         claims = self.signer.verify(token)
         with self._database.read() as db:
-            value = self._read(db)
+            value = self.epoch(db)
             proof = Proof(self._load(db, claims), claims, {})
+        self.admit(token, proof, value)
+        return proof
+
+    def admit(self, token: str, proof: Proof, value: int) -> None:
+        """Keep what was read under that value of the epoch."""
         with self._lock:
             self._advance(value)
             if value == self._epoch:
                 if len(self._proofs) >= _MOST:
                     self._proofs.clear()
                 self._proofs[token] = proof
-        return proof
+
+    def place(self, key: bytes, value: int) -> Place | None:
+        """What was read of a place under that very value of the epoch."""
+        found = self._places.get(key)
+        return found if found is not None and found.epoch == value else None
+
+    def keep(self, key: bytes, place: Place) -> None:
+        """Remember a place."""
+        with self._lock:
+            if len(self._places) >= _MOST:
+                self._places.clear()
+            self._places[key] = place
 
     # Authenticator, for the HTTP layer
     def identify(self, token: str) -> Caller:
         """Who a token proves."""
         return self.prove(token).caller
 
-    def _read(self, db: Connection) -> int:
+    def epoch(self, db: Connection) -> int:
+        """The present value."""
         return db.scalar(select(epoch.c.value)) or 0
 
     def _advance(self, value: int) -> None:
         if value > self._epoch:
             self._epoch = value
             self._proofs.clear()
+            self._places.clear()
 
     def _follow(self) -> None:
         while not self._stop.wait(POLL):
             began = monotonic()
             try:
                 with self._database.read() as db:
-                    value = self._read(db)
+                    value = self.epoch(db)
             except (DBAPIError, Unavailable) as error:
                 log.warning("the identity epoch cannot be read; tokens are checked one by one", error=repr(error))
                 continue

@@ -12,11 +12,11 @@ from sqlalchemy import Connection, case, delete, select, update
 
 from andromede.core.clock import monotonic
 from andromede.core.errors import CloudError
+from andromede.db.base import chunks
 from andromede.db.engine import Database
 from andromede.drivers.network import Fabric, Spec
 from andromede.services.network import ports
 from andromede.services.network.fabric import specs, within
-from andromede.services.network.rows import chunks
 from andromede.services.network.tables import FABRIC, port, tombstone
 
 FULL_EVERY, BATCH = 60.0, 200

@@ -8,11 +8,11 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, Select, Table, del
 from andromede.core.clock import now
 from andromede.core.context import Context
 from andromede.core.ids import new_id
+from andromede.db.base import chunks
 from andromede.engine.client import Operations
 from andromede.services.network.tables import FABRIC, tag, tombstone
 
 RECONCILER = "network.fabric"
-_CHUNK = 900
 _KINDS = {table.name: kind for kind, table in FABRIC.items()}
 
 
@@ -68,17 +68,10 @@ def one(db: Connection, table: Table, id_: str) -> RowMapping:
     return db.execute(select(table).where(table.c.id == id_)).mappings().one()
 
 
-def chunks(ids: Iterable[str]) -> Iterator[list[str]]:
-    """The ids in portions that a statement may hold."""
-    whole = list(ids)
-    for start in range(0, len(whole), _CHUNK):
-        yield whole[start : start + _CHUNK]
-
-
 def gather(db: Connection, ids: Iterable[str], query: Callable[[list[str]], Select[Any]]) -> Iterator[RowMapping]:
     """The rows of `query` for every portion of `ids`."""
     for some in chunks(dict.fromkeys(ids)):
-        yield from db.execute(query(some)).mappings()
+        yield from db.execute(query(some)).mappings().all()  # all at once: SQLite gives the interpreter away for each row fetched alone
 
 
 def grouped(rows: Iterable[RowMapping], by: str) -> dict[str, list[RowMapping]]:

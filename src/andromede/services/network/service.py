@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Select, and_, or_, select
 from andromede.core.clock import now
 from andromede.core.context import Context, Parts
 from andromede.core.errors import BadRequest, Conflict, Forbidden, NotFound, QuotaExceeded
+from andromede.db.base import chunks
 from andromede.drivers.network import MetadataEnd
 from andromede.engine.client import Operations
 from andromede.engine.model import Reconciler
@@ -24,7 +25,7 @@ from andromede.services.network.rows import changed, gather, grouped, signal
 from andromede.services.network.tables import fixed, floating, group, network, port, port_group, subnet
 
 __all__ = [
-    "Attached", "FixedAddress", "Wanted", "attach", "attach_one", "automatic", "bind", "detach_one", "metadata_ends", "ports_of",
+    "Attached", "FixedAddress", "Wanted", "attach", "attach_one", "automatic", "bind", "detach_one", "marks_of", "metadata_ends", "ports_of",
     "reconcilers", "release", "security", "seed", "servers_by_address",
 ]  # fmt: skip
 
@@ -186,7 +187,8 @@ def _let_go(db: Connection, rows: Sequence[Mapping[Any, Any]]) -> None:
 
 def ports_of(db: Connection, server_ids: Iterable[str]) -> dict[str, list[Attached]]:
     """The ports of servers, by server, in the order in which they were attached; a few queries for any number of them."""
-    columns = (port, network.c.name.label("network_name"), network.c.mtu)
+    own = (port.c.id, port.c.network_id, port.c.device_id, port.c.mac, port.c.status, port.c.security)
+    columns = (*own, network.c.name.label("network_name"), network.c.mtu)
     rows = list(
         gather(
             db, server_ids,
@@ -199,7 +201,8 @@ def ports_of(db: Connection, server_ids: Iterable[str]) -> dict[str, list[Attach
     held = grouped(
         gather(
             db, ids,
-            lambda some: select(fixed, subnet.c.dns, subnet.c.ip_version).join(subnet, subnet.c.id == fixed.c.subnet_id)
+            lambda some: select(fixed.c.port_id, fixed.c.subnet_id, fixed.c.address, subnet.c.dns, subnet.c.ip_version)
+            .join(subnet, subnet.c.id == fixed.c.subnet_id)
             .where(fixed.c.port_id.in_(some)).order_by(fixed.c.place),
         ),
         "port_id",
@@ -220,7 +223,7 @@ def ports_of(db: Connection, server_ids: Iterable[str]) -> dict[str, list[Attach
     }
     out: dict[str, list[Attached]] = {}
     for row in rows:
-        own = [
+        addresses = [
             FixedAddress(
                 subnet_id=each["subnet_id"], address=each["address"], version=each["ip_version"],
                 floating=leading.get((row["id"], each["address"])), dns=tuple(each["dns"]),
@@ -228,7 +231,7 @@ def ports_of(db: Connection, server_ids: Iterable[str]) -> dict[str, list[Attach
             for each in held.get(row["id"], [])
         ]  # fmt: skip
         attached = Attached(
-            port_id=row["id"], network_id=row["network_id"], network_name=row["network_name"], mac=row["mac"], mtu=row["mtu"], fixed=own,
+            port_id=row["id"], network_id=row["network_id"], network_name=row["network_name"], mac=row["mac"], mtu=row["mtu"], fixed=addresses,
             groups=[each["name"] for each in names.get(row["id"], [])], status=row["status"], security=row["security"],
         )  # fmt: skip
         out.setdefault(row["device_id"], []).append(attached)
@@ -246,6 +249,21 @@ def floating_of_servers(db: Connection) -> dict[str, tuple[str, ...]]:
     out: dict[str, tuple[str, ...]] = {}
     for row in db.execute(query):
         out[row.device_id] = (*out.get(row.device_id, ()), row.address)
+    return out
+
+
+def marks_of(db: Connection, server_ids: Iterable[str]) -> dict[str, list[tuple[Any, ...]]]:
+    """By server, what differs whenever something differs that `ports_of` answers of it: ids and revisions, in one plain query."""
+    columns = (port.c.device_id, port.c.id, port.c.revision, network.c.revision, subnet.c.id, subnet.c.revision, floating.c.id, floating.c.revision)
+    query = (
+        select(*columns).join(network, network.c.id == port.c.network_id).outerjoin(fixed, fixed.c.port_id == port.c.id)
+        .outerjoin(subnet, subnet.c.id == fixed.c.subnet_id).outerjoin(floating, floating.c.port_id == port.c.id)
+        .where(port.c.device_owner.startswith("compute:")).order_by(port.c.id, subnet.c.id, floating.c.id)
+    )  # fmt: skip
+    out: dict[str, list[tuple[Any, ...]]] = {}
+    for some in chunks(dict.fromkeys(server_ids)):
+        for row in db.execute(query.where(port.c.device_id.in_(some))).all():
+            out.setdefault(row[0], []).append(tuple(row[1:]))
     return out
 
 
