@@ -29,7 +29,7 @@ def net(cloud):
 def public(cloud):
     facts = {"router:external": True, "provider:network_type": "flat", "provider:physical_network": "public", "is_default": True}
     network = make(cloud.admin, "network", name="public", **facts)
-    pool = [{"start": "172.24.4.2", "end": "172.24.4.254"}]
+    pool = [{"start": "172.24.4.100", "end": "172.24.4.254"}]
     subnet = make(
         cloud.admin, "subnet", network_id=network["id"], ip_version=4, cidr="172.24.4.0/24", enable_dhcp=False, gateway_ip="172.24.4.1",
         allocation_pools=pool,
