@@ -195,13 +195,10 @@ def test_without_a_ledger_nothing_is_removed(tmp_path):
 def test_metadata_is_published_for_every_address_of_a_guest(agent, hosts):
     end = MetadataEnd(network_id="n1", port_id="p", mac="fa:16:3e:00:00:02", addresses=("10.0.0.2/24",))
     hosts.push("here", Desired(generation=1, guests=(wish(files={"latest/user-data": b"x"}),), metadata=(end,)))
-    until(hosts, lambda found, _: GUEST in found and found[GUEST].state is State.RUNNING)
-    assert agent.metadata.listening == {"n1"}
+    until(hosts, lambda found, _: GUEST in found and found[GUEST].state is State.RUNNING and agent.metadata.listening == {"n1"})
     assert set(agent.metadata.documents) == {("n1", "10.0.0.5"), ("n1", "fe80::f816:3eff:fe00:1")}
     hosts.push("here", Desired(generation=2))
-    until(hosts, lambda found, _: not found)
-    time.sleep(0.1)
-    assert agent.metadata.listening == set()
+    until(hosts, lambda found, _: not found and not agent.metadata.listening)
 
 
 def test_several_hosts_are_waited_for_at_once(agent, tmp_path):
