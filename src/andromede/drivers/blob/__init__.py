@@ -108,8 +108,9 @@ class Store(Protocol):
     def usage(self, shard: int, group: bytes) -> Usage:
         """As `View.usage`, at once."""
 
-    async def commit(self, shard: int, change: Callable[[View], T]) -> T:
+    async def commit(self, shard: int, change: Callable[[View], T], *, fresh: Sequence[Blob] = ()) -> T:
         """Run a transaction; it is durable when this returns. What `change` raises is raised here, and nothing was changed.
+        Those of the `fresh` blobs that no entry owns afterwards, whatever happened, are removed at once.
 
         `change` runs on another thread, quickly, without waiting for anything; it may be run again where the first time
         could not be committed. Raises `Unavailable` where the disk is full or fails: then nothing of it was written.

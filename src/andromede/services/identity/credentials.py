@@ -22,7 +22,7 @@ from andromede.services.identity.fields import Fields, ident, text
 from andromede.services.identity.lockout import WRONG
 from andromede.services.identity.rights import Target
 from andromede.services.identity.tables import application_credential, credential, project, trust, user
-from andromede.services.identity.tokens import Claims, new_audit_id
+from andromede.services.identity.tokens import Claims, new_audit_id, touch
 
 FIELDS = Fields(
     "credential", {"type": text(64, 1), "blob": text(1 << 16), "user_id": ident(), "project_id": ident()}, required=("type", "blob")
@@ -33,13 +33,14 @@ _FRESH = timedelta(minutes=15)
 def view(ctx: Context, row: Any) -> dict[str, Any]:
     """A credential, as it goes over HTTP."""
     return dict(row.extra) | {
-        "id": row.id, "type": row.type, "user_id": row.user_id, "project_id": row.project_id, "blob": _open(ctx, row),
+        "id": row.id, "type": row.type, "user_id": row.user_id, "project_id": row.project_id, "blob": opened(ctx.parts.signing, row),
         "links": {"self": listing.link(ctx, "credentials", row.id)},
     }  # fmt: skip
 
 
-def _open(ctx: Context, row: Any) -> str:
-    return str(ctx.parts.signing.secrets.open(row.blob))
+def opened(signing: Signing, row: Any) -> str:
+    """The blob of a credential, unsealed."""
+    return str(signing.secrets.open(row.blob))
 
 
 def find(ctx: Context, credential_id: str, rule: str = "read_credentials") -> Any:
@@ -74,7 +75,7 @@ def _add(ctx: Context, owner: str, project_id: str | None, kind: str, *, blob: s
         facts = _ec2_blob(blob)
         if not project_id or ctx.db.execute(select(project.c.id).where(project.c.id == project_id)).first() is None:
             raise BadRequest("Invalid input for field 'project_id': a credential of type ec2 needs a project.")
-        id_ = _id_of(facts["access"])
+        id_ = id_of(facts["access"])
         if ctx.db.execute(select(credential.c.id).where(credential.c.id == id_)).first():
             raise Conflict("Conflict occurred attempting to store credential - Duplicate entry found with this access key.")
         blob = msgspec.json.encode(facts | _bound(ctx, owner, project_id)).decode()
@@ -95,7 +96,8 @@ def _bound(ctx: Context, owner: str, project_id: str) -> dict[str, str]:
     return kept
 
 
-def _id_of(access: str) -> str:
+def id_of(access: str) -> str:
+    """The id of the credential with an access key, as EC2's credentials have it in every OpenStack."""
     return hashlib.sha256(access.encode()).hexdigest()
 
 
@@ -121,10 +123,11 @@ def change(ctx: Context, credential_id: str, body: dict[str, Any]) -> Any:
     blob = values.get("blob")
     if blob is not None:
         if row.type == "ec2":
-            kept = msgspec.json.decode(_open(ctx, row))
+            kept = msgspec.json.decode(opened(ctx.parts.signing, row))
             blob = msgspec.json.encode({**kept, **_ec2_blob(blob)}).decode()
         sealed = ctx.parts.signing.secrets.seal(blob)
         ctx.db.execute(update(credential).where(credential.c.id == credential_id).values(blob=sealed))
+        touch(ctx.db)
     ctx.db.execute(update(credential).where(credential.c.id == credential_id).values(extra=row.extra | extra))
     return find(ctx, credential_id)
 
@@ -133,6 +136,7 @@ def remove(ctx: Context, credential_id: str) -> None:
     """Delete a credential."""
     find(ctx, credential_id, "change_credentials")
     ctx.db.execute(delete(credential).where(credential.c.id == credential_id))
+    touch(ctx.db)
 
 
 # OS-EC2
@@ -140,7 +144,7 @@ def remove(ctx: Context, credential_id: str) -> None:
 
 def ec2_view(ctx: Context, row: Any) -> dict[str, Any]:
     """An access key, as OS-EC2 shows it."""
-    facts = msgspec.json.decode(_open(ctx, row))
+    facts = msgspec.json.decode(opened(ctx.parts.signing, row))
     return {
         "access": facts["access"], "secret": facts["secret"], "user_id": row.user_id, "tenant_id": row.project_id,
         "trust_id": facts.get("trust_id"),
@@ -172,7 +176,7 @@ def listed_ec2(ctx: Context, user_id: str) -> list[Any]:
 def find_ec2(ctx: Context, user_id: str, access: str, rule: str = "read_credentials") -> Any:
     """The row of a user's access key. Raises NotFound, Forbidden."""
     rights.require(ctx, rule, Target(user_id=user_id))
-    row = ctx.db.execute(select(credential).where(credential.c.id == _id_of(access), credential.c.user_id == user_id)).first()
+    row = ctx.db.execute(select(credential).where(credential.c.id == id_of(access), credential.c.user_id == user_id)).first()
     if row is None:
         raise NotFound(f"Could not find credential: {access}.")
     return row
@@ -184,10 +188,10 @@ def find_ec2(ctx: Context, user_id: str, access: str, rule: str = "read_credenti
 def token_of(ctx: Context, access: str, verify: Any) -> tuple[str, Claims]:
     """A token for who signed with `access`; `verify` says whether a secret fits. Raises Unauthorized."""
     signing: Signing = ctx.parts.signing
-    row = ctx.db.execute(select(credential).where(credential.c.id == _id_of(access), credential.c.type == "ec2")).first()
+    row = ctx.db.execute(select(credential).where(credential.c.id == id_of(access), credential.c.type == "ec2")).first()
     if row is None:
         raise Unauthorized(WRONG)
-    facts = msgspec.json.decode(_open(ctx, row))
+    facts = msgspec.json.decode(opened(ctx.parts.signing, row))
     if not verify(facts["secret"]):
         raise Unauthorized(WRONG)
     expires = now().timestamp() + signing.lifetime

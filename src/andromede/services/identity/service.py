@@ -8,6 +8,7 @@ from sqlalchemy import Connection, select
 from andromede.core.context import Caller
 from andromede.db.engine import Database
 from andromede.services.identity import auth
+from andromede.services.identity.access_keys import AccessKey, AccessKeys
 from andromede.services.identity.leftovers import reconcilers
 from andromede.services.identity.lockout import Rules
 from andromede.services.identity.passwords import Hasher
@@ -15,7 +16,7 @@ from andromede.services.identity.secrets import Box
 from andromede.services.identity.tables import project, user
 from andromede.services.identity.tokens import Known, Signer
 
-__all__ = ["Authenticator", "project_exists", "project_names", "reconcilers", "signing", "user_names"]
+__all__ = ["AccessKey", "AccessKeys", "Authenticator", "project_exists", "project_names", "reconcilers", "signing", "user_names"]
 
 
 class Authenticator:

@@ -212,6 +212,10 @@ class Known:
                 self._places.clear()
             self._places[key] = place
 
+    def fresh(self) -> int | None:
+        """The present value of the epoch, None where it was not seen lately."""
+        return self._epoch if monotonic() - self._seen <= FRESH else None
+
     # Authenticator, for the HTTP layer
     def identify(self, token: str) -> Caller:
         """Who a token proves."""

@@ -1,0 +1,1 @@
+"""Object storage: one store, seen through Swift and through S3."""
