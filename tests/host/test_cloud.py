@@ -59,7 +59,7 @@ def test_status_logs_doctor_and_operations(real):
     for name in ("supervisor", "api", "engine", "agent", "ovs-vswitchd", "ovn-northd", "ovn-controller"):
         assert name in status.stdout
     assert "tcg" in status.stdout or "kvm" in status.stdout
-    assert '"event": "request"' in real.cli("logs", "api").stdout
+    assert '"event":"request"' in real.cli("logs", "api").stdout
     refused = real.cli("logs", "nobody", check=False)
     assert refused.returncode != 0
     assert "agent" in refused.stderr
