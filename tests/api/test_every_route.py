@@ -23,8 +23,8 @@ HELD = {
     "admin": set(Level),
 }
 BODILESS = re.compile(
-    r"PUT .*/(tags|roles|implies|groups/{group_id}/users)/{\w+}(/inherited_to_projects)?"
-    r"|POST /image/v2/images/{image_id}/actions/(de|re)activate"
+    r"PUT /(?!image/v2/metadefs/).*/(tags|roles|implies|groups/{group_id}/users)/{\w+}(/inherited_to_projects)?"
+    r"|POST /image/v2/images/{image_id}/actions/(de|re)activate|POST /image/v2/metadefs/namespaces/{namespace}/tags/{name}"
     r"|POST /compute/v2.1/servers/{server_id}/action (os-start|os-stop|pause|unpause|unlock|forceDelete)"
 )
 FOR_ONESELF = "POST /identity/v3/users/{user_id}/application_credentials"

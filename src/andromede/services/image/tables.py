@@ -84,3 +84,28 @@ task = Table(
     Column("updated_at", Moment, nullable=False),
     Column("expires_at", Moment),
 )
+
+metadef = Table(
+    "image_metadef",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("namespace", String(80), nullable=False, unique=True),
+    Column("display_name", String(80)),
+    Column("description", Text),
+    Column("visibility", String(16), nullable=False, default="private"),  # public, private
+    Column("protected", Boolean, nullable=False, default=False),
+    Column("owner", _PROJECT, nullable=False, index=True),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+)
+
+metadef_item = Table(
+    "image_metadef_item",
+    metadata,
+    Column("namespace_id", _ID, ForeignKey("image_metadef.id", ondelete="CASCADE"), primary_key=True),
+    Column("kind", String(16), primary_key=True),  # object, property, tag, resource_type
+    Column("name", String(255), primary_key=True),
+    Column("body", Json, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+)
