@@ -1,6 +1,7 @@
 """A real cloud as a user meets it: `up`, ssh to the first server, `down` and `up` under running servers, `destroy`."""
 
 import json
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -66,7 +67,10 @@ def test_status_logs_doctor_and_operations(real):
     doctor = real.cli("doctor", check=False).stdout
     for word in ("KVM", "datapath", "cgroups", "memory", "disk"):
         assert word in doctor
-    assert "under way" in real.cli("operations").stdout
+    operations = real.cli("operations").stdout
+    assert "under way" in operations
+    assert re.search(r"(\d+) of \1 reconcilers are well", operations)
+    assert 'andromede_operations_ended_total{kind="compute.create",state="done"}' in real.cli("metrics").stdout
 
 
 def test_servers_go_on_while_the_cloud_is_down(real):

@@ -1,5 +1,8 @@
 """The engine alone, on SQLite: order, retries, undo, cancellation, deadlines."""
 
+import socket
+import urllib.error
+import urllib.request
 from datetime import timedelta
 
 import pytest
@@ -12,6 +15,7 @@ from andromede.db.base import metadata
 from andromede.db.engine import Database
 from andromede.engine.client import Operations
 from andromede.engine.engine import Engine
+from andromede.engine.metrics import Teller, ask
 from andromede.engine.model import Kind, Later, Reconciler, Step, Work
 from andromede.engine.tables import operation
 
@@ -159,3 +163,43 @@ def test_threads_run_what_is_submitted_and_reconcilers_run_on_a_signal(database,
         assert len(ran) >= 2
     finally:
         engine.stop()
+
+
+def test_what_it_does_is_counted_and_told(database, tmp_path):
+    world = World()
+    world.waits, world.faults = {"a": 1}, {"b": [DriverError("not now")], "c": [BadRequest("no")]}
+    broken = Reconciler("broken", 60, lambda: 1 / 0)
+    engine = Engine(database, Parts(database=database), [world.kind()], [broken])
+    operations = Operations(Quiet())
+    database.run(lambda db: operations.submit(db, engine.kinds["test"], "r"))
+    for _ in range(20):
+        engine.run_all()
+        database.run(lambda db: operations.hurry(db, "r"))
+    engine.reconcile_once(broken, engine.health["broken"])
+    probe = socket.socket()
+    probe.bind(("127.0.0.1", 0))
+    port = probe.getsockname()[1]
+    probe.close()
+    teller = Teller(engine, tmp_path / "metrics.sock", port)
+    try:
+        told = ask(tmp_path / "metrics.sock")
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            served = answer.read().decode()
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5)
+    finally:
+        teller.close()
+    assert [(one.name, one.failures, one.error) for one in told.health] == [("broken", 1, "ZeroDivisionError('division by zero')")]
+    for line in (
+        'andromede_operations_ended_total{kind="test",state="failed"} 1.0',
+        'andromede_steps_total{kind="test",outcome="later",step="a"} 1.0',
+        'andromede_steps_total{kind="test",outcome="again",step="b"} 1.0',
+        'andromede_steps_total{kind="test",outcome="failed",step="c"} 1.0',
+        'andromede_steps_total{kind="test",outcome="undone",step="a"} 1.0',
+        'andromede_reconciler_failing{reconciler="broken"} 1.0',
+        "andromede_database_up 1.0",
+    ):
+        assert line in told.text
+        assert line in served
+    with pytest.raises(OSError, match="No such file"):
+        ask(tmp_path / "metrics.sock")

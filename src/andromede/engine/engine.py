@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import structlog
 from sqlalchemy import Connection, and_, case, delete, or_, select, update
 from sqlalchemy.exc import DBAPIError
@@ -19,6 +18,7 @@ from andromede.core.context import Parts
 from andromede.core.errors import CloudError
 from andromede.db.engine import Database
 from andromede.engine.client import LIVE
+from andromede.engine.metrics import Health, Tally
 from andromede.engine.model import Kind, Later, Reconciler, Work
 from andromede.engine.tables import operation
 
@@ -31,19 +31,6 @@ _INTERNAL = "An unexpected error happened in the cloud; its operator finds the c
 
 class _Lost(Exception):
     """The lease is no longer ours; somebody else goes on."""
-
-
-class Health(msgspec.Struct):
-    """What a reconciler last did. Times are seconds of the monotonic clock."""
-
-    name: str
-    every: float
-    runs: int = 0
-    failures: int = 0
-    last: float = 0.0
-    seconds: float = 0.0
-    said: str = ""
-    error: str = ""
 
 
 class Engine:
@@ -60,6 +47,7 @@ class Engine:
         self.kinds = {kind.name: kind for kind in kinds}
         self.reconcilers = {one.name: one for one in reconcilers}
         self.health = {one.name: Health(one.name, one.every) for one in reconcilers}
+        self.tally = Tally()
         self._workers, self._socket_path = workers, socket_path
         self._stop = threading.Event()
         self._work = threading.Condition()
@@ -157,6 +145,7 @@ class Engine:
                         self._release(row)
                         break
         except _Lost:
+            self.tally.lost += 1
             log.warning("lease lost", operation=row.id, kind=row.kind)
         return True
 
@@ -204,8 +193,10 @@ class Engine:
             return self._undo(kind, row, work, index)
         if now() > row.deadline:
             return self._fail(kind, row, work, index, f"{kind.name} did not end within {kind.deadline:.0f} seconds (at: {row.step}).")
+        began = monotonic()
         try:
             outcome = kind.steps[index].do(work)
+            self.tally.step(kind.name, row.step, "later" if isinstance(outcome, Later) else "done", began)
             if isinstance(outcome, Later):
                 # whatever hurried the operation since it was claimed wins over the wait
                 due = case((operation.c.due == row.due, now() + timedelta(seconds=outcome.seconds)), else_=operation.c.due)
@@ -218,13 +209,13 @@ class Engine:
         except _Lost:
             raise
         except CloudError as error:
-            if error.status >= 500 and now() < row.deadline:
-                return self._again(row, work, error)
-            return self._fail(kind, row, work, index, error.message)
+            again = error.status >= 500 and now() < row.deadline
+            self.tally.step(kind.name, row.step, "again" if again else "failed", began)
+            return self._again(row, work, error) if again else self._fail(kind, row, work, index, error.message)
         except Exception as error:  # noqa: BLE001 - whatever a step raises ends in a retry or in a named fault
-            if row.tries + 1 < _UNEXPECTED_TRIES:
-                return self._again(row, work, error)
-            return self._fail(kind, row, work, index, _INTERNAL)
+            again = row.tries + 1 < _UNEXPECTED_TRIES
+            self.tally.step(kind.name, row.step, "again" if again else "failed", began)
+            return self._again(row, work, error) if again else self._fail(kind, row, work, index, _INTERNAL)
         return False
 
     def _again(self, row: Any, work: Work, error: Exception) -> bool:
@@ -247,10 +238,11 @@ class Engine:
         return True
 
     def _undo(self, kind: Kind, row: Any, work: Work, index: int) -> bool:
-        undo = kind.steps[index].undo
+        undo, began = kind.steps[index].undo, monotonic()
         try:
             if undo is not None:
                 undo(work)
+                self.tally.step(kind.name, row.step, "undone", began)
         except Exception as error:
             if now() < row.deadline:
                 return self._again_undo(row, work, error)
@@ -295,6 +287,7 @@ class Engine:
                 kind.failed(db, work, fault or _INTERNAL)
 
         self.database.run(commit)
+        self.tally.ended[row.kind, state] += 1
         self.wake("operations")
 
     def _reconcile(self, one: Reconciler) -> None:

@@ -103,6 +103,17 @@ def operations(*, home: HomeOption = None) -> None:
 
 
 @app.command
+def metrics(*, home: HomeOption = None) -> None:
+    """Print the engine's metrics in Prometheus' format; `engine.metrics_port` in the settings serves them too."""
+    from andromede.engine.metrics import ask
+
+    try:
+        sys.stdout.write(ask(_home(home).metrics_socket).text)
+    except OSError:
+        sys.exit("The engine does not run. See: andromede status")
+
+
+@app.command
 def image(name: str = "", /, *, home: HomeOption = None) -> None:
     """Build the guest image NAME (petit, debian) and offer it to everybody in the cloud; without a name, list what there is."""
     from andromede.run.guest_images import listing, offer

@@ -99,6 +99,11 @@ class Home(msgspec.Struct, frozen=True):
         return self.run / "engine.sock"
 
     @property
+    def metrics_socket(self) -> Path:
+        """Where the engine tells its metrics."""
+        return self.run / "metrics.sock"
+
+    @property
     def url(self) -> str:
         """Where clients reach the API."""
         api = self.settings.api

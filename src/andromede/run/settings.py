@@ -107,6 +107,13 @@ class Compute(Section):
     """First of the 10,000 user ids that guests run as."""
 
 
+class Engine(Section):
+    """What works in the background."""
+
+    metrics_port: int = 0
+    """Port of 127.0.0.1 where Prometheus finds the engine's metrics (`/metrics`); none when 0."""
+
+
 class Image(Section):
     """The image store."""
 
@@ -126,6 +133,7 @@ class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     identity: Identity = msgspec.field(default_factory=Identity)
     network: Network = msgspec.field(default_factory=Network)
     compute: Compute = msgspec.field(default_factory=Compute)
+    engine: Engine = msgspec.field(default_factory=Engine)
     image: Image = msgspec.field(default_factory=Image)
 
 

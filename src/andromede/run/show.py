@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from andromede.core.clock import now
 from andromede.core.errors import Unavailable
 from andromede.db.engine import Database
+from andromede.engine import metrics
 from andromede.engine.tables import operation
 from andromede.run import supervisor
 from andromede.run.home import Home
@@ -89,7 +90,7 @@ def _memory(pid: int | None) -> str:
 
 
 def operations(home: Home) -> None:
-    """Print what runs, waits, is undone or has failed within the last hour."""
+    """Print what runs, waits, is undone or has failed within the last hour, and the reconcilers that fail."""
     database = Database(home.database_url, pool=1)
     table = Table("Operation", "Of", "State", "Step", "Tries", "Due", "Deadline", "Why", box=None, pad_edge=False)
     moment = now()
@@ -109,6 +110,19 @@ def operations(home: Home) -> None:
     if rows:
         out.print(table)
     out.print(f"{sum(row.state in ('running', 'undoing') for row in rows)} under way, {done} done within the last hour")
+    _reconcilers(home)
+
+
+def _reconcilers(home: Home) -> None:
+    try:
+        health = metrics.ask(home.metrics_socket).health
+    except OSError:
+        out.print("[red]The engine does not run, so nothing of this goes on.[/] See: andromede status")
+        return
+    failing = [one for one in health if one.error]
+    for one in failing:
+        out.print(f"[red]{one.name}[/] fails, {one.failures} times so far: {one.error}")
+    out.print(f"{len(health) - len(failing)} of {len(health)} reconcilers are well")
 
 
 def _span(span: timedelta) -> str:

@@ -14,6 +14,7 @@ from andromede.drivers.host import Hosts
 from andromede.drivers.network import Fabric
 from andromede.engine.client import Operations, SocketWaker, Waker
 from andromede.engine.engine import Engine, process_name, purge
+from andromede.engine.metrics import Teller
 from andromede.engine.model import Kind, Reconciler
 from andromede.run.home import Home
 from andromede.run.settings import Settings
@@ -139,9 +140,11 @@ def engine(home: Home) -> Iterator[Engine]:
     parts = assemble(**_common(home, database, waker), fabric=fabric(home))
     running = Engine(database, parts, kinds(), reconcilers(parts), name=process_name(home.host), socket_path=home.engine_socket)
     waker.engine = running
+    teller = Teller(running, home.metrics_socket, home.settings.engine.metrics_port)
     try:
         yield running
     finally:
+        teller.close()
         parts.fabric.close()
         _close(parts)
 
