@@ -70,7 +70,7 @@ def test_status_logs_doctor_and_operations(real):
     operations = real.cli("operations").stdout
     assert "under way" in operations
     assert re.search(r"(\d+) of \1 reconcilers are well", operations)
-    assert 'andromede_operations_ended_total{kind="compute.create",state="done"}' in real.cli("metrics").stdout
+    assert 'andromede_operations_ended_total{kind="server.build",state="done"}' in real.cli("metrics").stdout
 
 
 def test_servers_go_on_while_the_cloud_is_down(real):
