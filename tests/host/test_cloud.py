@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from andromede.drivers.network import link_local
 from tests.real import RealCloud
 
 
@@ -52,6 +53,23 @@ def test_ssh_to_the_first_server_and_its_metadata(real):
     assert json.loads(lines[1])["uuid"] == server["id"]
     forged = real.ssh(address(server), "curl -s -H 'X-Forwarded-For: 10.0.0.99' http://169.254.169.254/latest/meta-data/instance-id")
     assert forged.stdout == f"i-{server['id'][:8]}"
+
+
+def test_metadata_over_ipv6_in_a_network_without_ipv6(real):
+    server = bonjour(real)
+    reachable(real, server)
+    assert [one["version"] for entries in server["addresses"].values() for one in entries] == [4, 4]
+    asked = "curl -gs -m 5 'http://[fe80::a9fe:a9fe%25eth0]/openstack/latest/meta_data.json'"
+    assert json.loads(real.ssh(address(server), asked).stdout)["uuid"] == server["id"]
+    own = link_local(real.user.get(f"/network/v2.0/ports?device_id={server['id']}")["ports"][0]["mac_address"])
+    assert reaches_metadata(real, server, own)
+    real.ssh(address(server), "sudo ip addr add fe80::99/64 dev eth0 nodad")
+    assert not reaches_metadata(real, server, "fe80::99"), "no other address of the link is its own"
+    real.ssh(address(server), "sudo ip addr del fe80::99/64 dev eth0")
+
+
+def reaches_metadata(real, server, source):
+    return real.ssh(address(server), f"nc.openbsd -z -w 3 -s {source}%eth0 fe80::a9fe:a9fe%eth0 80").returncode == 0
 
 
 def test_status_logs_doctor_and_operations(real):
