@@ -77,7 +77,7 @@ def test_status_logs_doctor_and_operations(real):
     for name in ("supervisor", "api", "engine", "agent", "ovs-vswitchd", "ovn-northd", "ovn-controller"):
         assert name in status.stdout
     assert "tcg" in status.stdout or "kvm" in status.stdout
-    assert '"event": "request"' in real.cli("logs", "api").stdout
+    assert '"event":"request"' in real.cli("logs", "api").stdout
     refused = real.cli("logs", "nobody", check=False)
     assert refused.returncode != 0
     assert "agent" in refused.stderr
@@ -143,3 +143,23 @@ def test_bad_settings_are_named(tmp_path):
         assert "nothing" in cloud.cli("up", check=False).stderr
     finally:
         cloud.destroy()
+
+
+def test_clouds_that_were_taken_out_are_written_again(real):
+    whole = yaml.safe_load(real.clouds.read_text())
+    whole["clouds"][real.name]["region_name"] = "mine"
+    del whole["clouds"][f"{real.name}-admin"]
+    real.clouds.write_text(yaml.safe_dump(whole))
+    real.cli("up")
+    assert set(yaml.safe_load(real.clouds.read_text())["clouds"]) == {real.name, f"{real.name}-admin"}
+    real.clouds.unlink()
+    real.cli("up")
+    assert set(yaml.safe_load(real.clouds.read_text())["clouds"]) == {real.name, f"{real.name}-admin"}
+
+
+def test_the_line_to_log_in_with_works_when_it_is_printed(real):
+    real.user.post(f"/compute/v2.1/servers/{bonjour(real)['id']}/action", {"reboot": {"type": "HARD"}})
+    until(lambda: bonjour(real)["status"] == "ACTIVE")
+    until(lambda: real.ssh(address(bonjour(real)), "true").returncode != 0, 20)
+    assert f"ssh -i {real.person}" in real.cli("up").stdout
+    assert real.ssh(address(bonjour(real)), "hostname").stdout.strip() == "bonjour"

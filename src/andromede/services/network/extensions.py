@@ -34,6 +34,7 @@ NAMES = {
     "router_availability_zone": "Router Availability Zone",
     "security-group": "security-group",
     "security-groups-default-rules": "Default security group rules",
+    "security-groups-normalized-cidr": "Normalized CIDR field for security group rules",
     "service-type": "Neutron Service Type Management",
     "sorting": "Sorting support",
     "standard-attr-description": "standard-attr-description",
