@@ -85,6 +85,8 @@ def test_status_logs_doctor_and_operations(real):
     for word in ("KVM", "datapath", "cgroups", "memory", "disk"):
         assert word in doctor
     assert "under way" in real.cli("operations").stdout
+    agents = real.admin.get("/network/v2.0/agents")["agents"]
+    assert [(one["binary"], one["alive"]) for one in agents] == [("ovn-controller", True), ("andromede-metadata", True)]
 
 
 def test_servers_go_on_while_the_cloud_is_down(real):

@@ -47,6 +47,8 @@ class FakeMetadata:
     def publish(self, documents):
         self.documents = documents
 
+    alive = True
+
     def fileno(self):
         return self.ends[0].fileno()
 

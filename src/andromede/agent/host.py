@@ -41,6 +41,10 @@ class Metadata(Protocol):
     def publish(self, documents: dict[tuple[str, str], dict[str, bytes]]) -> None:
         """What is answered, by (network id, address of the asker)."""
 
+    @property
+    def alive(self) -> bool:
+        """Whether it serves."""
+
     def fileno(self) -> int:
         """What becomes readable when a guest has posted."""
 
@@ -61,6 +65,7 @@ class HostLoop:
         self._wishes: dict[str, Wish] = {wish.id: wish for wish in (self._desired.guests if self._desired else ())}
         self._seen: dict[str, Seen] = {}
         self._host: Host | None = None
+        self._network: tuple[str, ...] = ()
         self._serial = 1
         self._news = asyncio.Condition()
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -90,8 +95,9 @@ class HostLoop:
                     await asyncio.wait_for(self._news.wait_for(lambda: self._serial > serial), wait)
         generation = self._desired.generation if self._desired else 0
         return Report(
-            serial=self._serial, generation=generation, host=self._host, guests=tuple(self._seen.values()), passwords=self._passwords.known
-        )
+            serial=self._serial, generation=generation, host=self._host, guests=tuple(self._seen.values()), network=self._network,
+            passwords=self._passwords.known,
+        )  # fmt: skip
 
     async def console(self, guest_id: str) -> bytes:
         """The tail of a guest's console."""
@@ -150,9 +156,9 @@ class HostLoop:
 
     async def _sweep(self) -> None:
         """Look at everything: the host itself, networks' metadata ends, guests that exist, guests that should."""
-        host = await self._hypervisor.host()
-        if host != self._host:
-            self._host = host
+        host, network = await self._hypervisor.host(), await self._serving()
+        if (host, network) != (self._host, self._network):
+            self._host, self._network = host, network
             await self._tell()
         if self._desired is None:
             return
@@ -164,6 +170,10 @@ class HostLoop:
         used = {image.id for wish in self._wishes.values() for image in (wish.image, wish.kernel, wish.initrd) if image is not None}
         await asyncio.to_thread(self._images.keep, used)
         await self._unplug({port for one in (*seen, *self._seen.values()) for port in one.nics})
+
+    async def _serving(self) -> tuple[str, ...]:
+        parts = {"controller": await self._plug.serves(), "metadata": self._metadata is None or self._metadata.alive}
+        return tuple(name for name, serves in parts.items() if serves)
 
     async def _ends(self, desired: Desired) -> None:
         wanted = {end.network_id: end for end in desired.metadata}

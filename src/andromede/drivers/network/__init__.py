@@ -197,6 +197,9 @@ class Plug(Protocol):
     async def remove_metadata(self, network_id: str) -> None:
         """No namespace, no link."""
 
+    async def serves(self) -> bool:
+        """Whether what makes this host follow the fabric answers now."""
+
     async def observe(self) -> tuple[set[str], set[str]]:
         """(port ids with a tap, network ids with a metadata end) on this host, as prefixes where names are cut."""
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 NAMES = {
+    "agent": "agent",
     "address-scope": "Address scope",
     "allowed-address-pairs": "Allowed Address Pairs",
     "availability_zone": "Availability Zone",
