@@ -1,5 +1,9 @@
 """Compute's small resources that need a running server: tags, interfaces, group members, usage."""
 
+import asyncio
+import time
+
+from andromede.drivers.hypervisor import MOST_NICS
 from tests.api.test_compute_small import V, at, ok
 from tests.api.test_servers import new, ready, show
 
@@ -32,10 +36,12 @@ def test_interfaces_come_and_go_while_the_guest_runs(ready):
     more = ok(ready.user.post(path, {"interfaceAttachment": {"net_id": ready.network}}))["interfaceAttachment"]
     ready.settle()
     assert len(show(ready, made["id"])["addresses"]["net"]) == 2
+    in_guest(ready, made["id"], first["port_id"], more["port_id"])
     assert ok(ready.user.get(f"{path}/{more['port_id']}"))["interfaceAttachment"]["net_id"] == ready.network
     assert "tag" in ok(ready.user.get(f"{path}/{more['port_id']}", headers=at("2.70")))["interfaceAttachment"]
     assert ready.user.delete(f"{path}/{more['port_id']}").status == 202
     ready.settle()
+    in_guest(ready, made["id"], first["port_id"])
     assert ready.user.get(f"{path}/{more['port_id']}").status == 404
     assert ready.user.get(f"/network/v2.0/ports/{more['port_id']}").status == 404, "it was made for the server"
     port = ready.user.post("/network/v2.0/ports", {"port": {"network_id": ready.network}}).json["port"]
@@ -45,6 +51,18 @@ def test_interfaces_come_and_go_while_the_guest_runs(ready):
         assert ready.user.post(path, {"interfaceAttachment": wrong}).status == 400, wrong
     assert ready.user.delete(f"{path}/{port['id']}").status == 202
     assert ready.user.get(f"/network/v2.0/ports/{port['id']}").json["port"]["device_id"] == ""
+    for _ in range(MOST_NICS - 1):
+        ok(ready.user.post(path, {"interfaceAttachment": {"net_id": ready.network}}))
+    refused = ready.user.post(path, {"interfaceAttachment": {"net_id": ready.network}})
+    assert (refused.status, refused.json["forbidden"]["message"]) == (403, f"A server can have at most {MOST_NICS} network interfaces.")
+
+
+def in_guest(cloud, server_id, *ports):
+    """The running guest itself has these cards."""
+    end = time.monotonic() + 5
+    while {one.id: one.nics for one in asyncio.run(cloud.hypervisors["host-1"].observe())}[server_id] != ports:
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def test_members_of_groups(ready):

@@ -80,7 +80,7 @@ def furnish(cloud):
             "scope_id": make(f"{n}/address-scopes", "address_scope", name="scope", ip_version=4),
             "policy_id": make(f"{n}/rbac-policies", "rbac_policy", object_type="network", object_id=network, target_tenant=MADE_UP,
                               action="access_as_shared"),
-            "name": "blue",
+            "name": "blue", "agent_id": cloud.admin.get(f"{n}/agents").json["agents"][0]["id"],
         },
         "compute": {
             "server_id": server, "port_id": port, "project_id": project, "label": "net", "tag": "blue", "key": "blue",

@@ -173,7 +173,10 @@ def test_rules_are_checked(cloud):
         return cloud.user.post(f"{V}/security-group-rules", {"security_group_rule": body})
 
     good = create(protocol="TCP", port_range_min=80, port_range_max=80, remote_ip_prefix="10.1.2.3/16").json["security_group_rule"]
-    assert (good["protocol"], good["remote_ip_prefix"], good["ethertype"]) == ("tcp", "10.1.0.0/16", "IPv4")
+    assert (good["protocol"], good["remote_ip_prefix"], good["normalized_cidr"]) == ("tcp", "10.1.2.3/16", "10.1.0.0/16")
+    one = create(protocol="udp", remote_ip_prefix="10.1.2.3").json["security_group_rule"]
+    assert (one["remote_ip_prefix"], one["normalized_cidr"], one["ethertype"]) == ("10.1.2.3/32", "10.1.2.3/32", "IPv4")
+    assert create(protocol="sctp").json["security_group_rule"]["normalized_cidr"] is None
     refused(create(protocol="tcp", port_range_min=80, port_range_max=80, remote_ip_prefix="10.1.0.0/16"), 409, "SecurityGroupRuleExists")
     refused(create(protocol="tcp", port_range_min=90, port_range_max=80), 400, "SecurityGroupInvalidPortRange")
     refused(create(protocol="tcp", port_range_min=-16, port_range_max=80), 400, "SecurityGroupInvalidPortValue")
@@ -189,7 +192,7 @@ def test_rules_are_checked(cloud):
     refused(create(remote_group_id="no-such"), 404, "SecurityGroupNotFound")
     assert create(protocol=17).json["security_group_rule"]["protocol"] == "17"
     assert create(protocol="any", ethertype="ipv6").json["security_group_rule"]["protocol"] is None
-    assert len(cloud.user.get(f"{V}/security-group-rules?security_group_id={group['id']}").json["security_group_rules"]) == 5
+    assert len(cloud.user.get(f"{V}/security-group-rules?security_group_id={group['id']}").json["security_group_rules"]) == 7
     assert cloud.user.delete(f"{V}/security-group-rules/{good['id']}").status == 204
     refused(cloud.user.get(f"{V}/security-group-rules/{good['id']}"), 404, "SecurityGroupRuleNotFound")
     assert cloud.other().get(f"{V}/security-groups/{group['id']}").status == 404

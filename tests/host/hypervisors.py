@@ -1,32 +1,38 @@
 """The worlds that the hypervisor contract runs in: the fake, and QEMU with guests of a few bytes."""
 
+# ruff: noqa: ASYNC221 - a story waits for what it looks at, and nothing else runs meanwhile
+
 import asyncio
 import os
 import shutil
 import socket
+import subprocess
 import uuid
 from pathlib import Path
 from typing import Any
 
 from andromede.core.clock import monotonic
+from andromede.core.ids import new_id, tap_name
 from andromede.core.units import MIB
-from andromede.drivers.hypervisor import Disk, Guest, Hypervisor, Seen, State
+from andromede.drivers.hypervisor import Disk, Guest, Hypervisor, Nic, Seen, State
 from andromede.drivers.hypervisor.fake import Fake
 from andromede.drivers.hypervisor.qemu import Acceleration, Qemu
 from andromede.drivers.hypervisor.qemu import process as processes
 from andromede.drivers.hypervisor.qemu.qmp import short_path
 
 # A boot sector that arms the ACPI power button (port 0x602), says so on the serial line, and then does as its input says:
-# p power off, d ignore the power button, r reset, x panic (pvpanic). It powers off when the button is pressed.
+# p power off, d ignore the power button, r reset, x panic (pvpanic). It powers off when the button is pressed. Unless it ignores
+# the button it also lets go of cards (ports 0xcc4, 0xcc8 and 0xcd0: docs/specs/acpi_pci_hotplug.txt of QEMU).
 BOOT_SECTOR = bytes.fromhex(
-    "31c08ed8ba0206b80001efbe657cac84c07406baf803eeebf5fbf4ba0006edf6c4017538bafd03eca80174edbaf803ec3c7074283c6474193c7274"
-    "0d3c787506ba0505b001eeeeebd0baf90cb006eeebc8ba020631c0efbe737cebb2ba0406b80020efebb467756573742069732075700d0a00677565"
-    "737420697320646561660d0a00"
+    "31c08ed8ba0206b80001efbe8d7cac84c07406baf803eeebf5fbf4ba0006edf6c4017560ba0206edf6c401742031c9bad00c660fb7c166efbac40c"
+    "66ed6685c07405bac80c66ef4180f91072e2bafd03eca80174c4baf803ec3c7074273c6474183c72740c3c7875b0ba0505b001eeeba8baf90cb006"
+    "eeeba0ba020631c0efbe9b7ceb8aba0406b80020efeb8c67756573742069732075700d0a00677565737420697320646561660d0a00"
 )
 HAVE_QEMU = os.geteuid() == 0 and shutil.which(processes.BINARY) is not None
 WHY_NOT = "needs root and qemu-system-x86_64"
 TCG = Acceleration("tcg", "The test asks for it.")
 UID_BASE = 1_300_000
+LETTING_GO = 2.0
 
 
 def boot_image(path: Path) -> Path:
@@ -86,6 +92,15 @@ class World:
     async def damage(self, guest_id: str) -> None:
         """What is recorded of the guest becomes unreadable."""
 
+    async def nic(self, guest_id: str) -> Nic:
+        """A card for the guest, its tap made."""
+        return Nic(port_id=new_id(), mac="fa:16:3e:" + ":".join(f"{octet:02x}" for octet in os.urandom(3)), mtu=1442)
+
+    async def cards(self, guest_id: str) -> set[str]:
+        """Ports of the cards in the guest, as the hypervisor itself knows them."""
+        seen = await self.seen(guest_id)
+        return set(seen.nics) if seen else set()
+
     async def end(self) -> None:
         """Remove every guest; nothing may be left."""
         for seen in await self.driver.observe():
@@ -97,14 +112,14 @@ class World:
 class FakeWorld(World):
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "state"
-        self.driver: Fake = Fake(self.folder)
+        self.driver: Fake = Fake(self.folder, letting_go=LETTING_GO)
 
     async def up(self, guest_id: str, times: int = 1) -> None:
         await self.says(guest_id, b"Linux version", times)
 
     async def restart(self) -> None:
         await self.driver.close()
-        self.driver = Fake(self.folder)
+        self.driver = Fake(self.folder, letting_go=LETTING_GO)
 
     async def power_off(self, guest_id: str) -> None:
         self.driver.power_off(guest_id)
@@ -127,7 +142,8 @@ class QemuWorld(World):
         self.folder = folder / "state"
         self.image = boot_image(folder / "boot.raw")
         self.tag = f"test-{uuid.uuid4().hex[:8]}"
-        self.options = {"uid_base": UID_BASE, "tag": self.tag, "acceleration": TCG} | options
+        self.options = {"uid_base": UID_BASE, "tag": self.tag, "acceleration": TCG, "letting_go": LETTING_GO} | options
+        self.taps: list[str] = []
         self.driver: Qemu = Qemu(self.folder, **self.options)
 
     def guest(self, **changes: Any) -> Guest:
@@ -168,8 +184,22 @@ class QemuWorld(World):
     async def damage(self, guest_id: str) -> None:
         (self.folder / guest_id / "guest.json").write_text("{")
 
+    async def nic(self, guest_id: str) -> Nic:
+        nic = await super().nic(guest_id)
+        name, uid = tap_name(nic.port_id), await self.driver.owner(guest_id)
+        subprocess.run(["ip", "tuntap", "add", "dev", name, "mode", "tap", "user", str(uid)], check=True, timeout=10)
+        self.taps.append(name)
+        return nic
+
+    async def cards(self, guest_id: str) -> set[str]:
+        monitor = self.driver._live[guest_id].monitor
+        devices = await monitor.run("qom-list", path="/machine/peripheral")
+        return {device["name"].removeprefix("nic-") for device in devices if device["name"].startswith("nic-")}
+
     async def end(self) -> None:
         await super().end()
+        for name in self.taps:
+            subprocess.run(["ip", "link", "del", name], check=True, timeout=10)
         assert processes.scan(self.tag) == []
         assert sorted(path.name for path in self.folder.rglob("*") if path.name != "acceleration.json") == ["uids"]
         assert self.cgroups() == []

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import yaml
 
+from andromede.drivers.network import link_local
 from tests.real import RealCloud
 
 
@@ -55,6 +56,23 @@ def test_ssh_to_the_first_server_and_its_metadata(real):
     assert forged.stdout == f"i-{server['id'][:8]}"
 
 
+def test_metadata_over_ipv6_in_a_network_without_ipv6(real):
+    server = bonjour(real)
+    reachable(real, server)
+    assert [one["version"] for entries in server["addresses"].values() for one in entries] == [4, 4]
+    asked = "curl -gs -m 5 'http://[fe80::a9fe:a9fe%25eth0]/openstack/latest/meta_data.json'"
+    assert json.loads(real.ssh(address(server), asked).stdout)["uuid"] == server["id"]
+    own = link_local(real.user.get(f"/network/v2.0/ports?device_id={server['id']}")["ports"][0]["mac_address"])
+    assert reaches_metadata(real, server, own)
+    real.ssh(address(server), "sudo ip addr add fe80::99/64 dev eth0 nodad")
+    assert not reaches_metadata(real, server, "fe80::99"), "no other address of the link is its own"
+    real.ssh(address(server), "sudo ip addr del fe80::99/64 dev eth0")
+
+
+def reaches_metadata(real, server, source):
+    return real.ssh(address(server), f"nc.openbsd -z -w 3 -s {source}%eth0 fe80::a9fe:a9fe%eth0 80").returncode == 0
+
+
 def test_status_logs_doctor_and_operations(real):
     status = until(lambda: (done := real.cli("status", check=False)).returncode == 0 and done)
     for name in ("supervisor", "api", "engine", "agent", "ovs-vswitchd", "ovn-northd", "ovn-controller"):
@@ -71,6 +89,8 @@ def test_status_logs_doctor_and_operations(real):
     assert "under way" in operations
     assert re.search(r"(\d+) of \1 reconcilers are well", operations)
     assert 'andromede_operations_ended_total{kind="server.build",state="done"}' in real.cli("metrics").stdout
+    agents = real.admin.get("/network/v2.0/agents")["agents"]
+    assert [(one["binary"], one["alive"]) for one in agents] == [("ovn-controller", True), ("andromede-metadata", True)]
 
 
 def test_servers_go_on_while_the_cloud_is_down(real):
@@ -129,3 +149,23 @@ def test_bad_settings_are_named(tmp_path):
         assert "nothing" in cloud.cli("up", check=False).stderr
     finally:
         cloud.destroy()
+
+
+def test_clouds_that_were_taken_out_are_written_again(real):
+    whole = yaml.safe_load(real.clouds.read_text())
+    whole["clouds"][real.name]["region_name"] = "mine"
+    del whole["clouds"][f"{real.name}-admin"]
+    real.clouds.write_text(yaml.safe_dump(whole))
+    real.cli("up")
+    assert set(yaml.safe_load(real.clouds.read_text())["clouds"]) == {real.name, f"{real.name}-admin"}
+    real.clouds.unlink()
+    real.cli("up")
+    assert set(yaml.safe_load(real.clouds.read_text())["clouds"]) == {real.name, f"{real.name}-admin"}
+
+
+def test_the_line_to_log_in_with_works_when_it_is_printed(real):
+    real.user.post(f"/compute/v2.1/servers/{bonjour(real)['id']}/action", {"reboot": {"type": "HARD"}})
+    until(lambda: bonjour(real)["status"] == "ACTIVE")
+    until(lambda: real.ssh(address(bonjour(real)), "true").returncode != 0, 20)
+    assert f"ssh -i {real.person}" in real.cli("up").stdout
+    assert real.ssh(address(bonjour(real)), "hostname").stdout.strip() == "bonjour"

@@ -14,8 +14,8 @@ import pytest
 from andromede.core.errors import DriverError
 from andromede.core.ids import new_id
 from andromede.core.units import MIB
-from andromede.drivers.hypervisor import Disk, Guest, Nic, Power, State
-from tests.host.hypervisors import HAVE_QEMU, WHY_NOT, FakeWorld, QemuWorld, World
+from andromede.drivers.hypervisor import MOST_NICS, Disk, Guest, Nic, Power, State
+from tests.host.hypervisors import HAVE_QEMU, LETTING_GO, WHY_NOT, FakeWorld, QemuWorld, World
 
 pytestmark = [
     pytest.mark.timeout(120),
@@ -270,6 +270,82 @@ async def test_a_fresh_driver_adopts_what_runs(world: World) -> None:
     assert (await world.driver.console(guest.id)) != b""
     await world.power_off(guest.id)
     await world.until(guest, State.STOPPED)
+
+
+async def _until_cards(world: World, guest: Guest, patience: float = 10.0) -> None:
+    wanted = {nic.port_id for nic in guest.nics}
+    async with asyncio.timeout(patience):
+        while set((await world.driver.ensure(guest)).nics) != wanted:
+            await asyncio.sleep(0.05)
+
+
+@contract
+async def test_network_cards_follow_while_a_guest_runs(world: World) -> None:
+    guest = world.guest()
+    first, second, third = [await world.nic(guest.id) for _ in range(3)]
+    guest = asked(guest, nics=(first,))
+    assert (await world.until(guest, State.RUNNING)).nics == (first.port_id,)
+    await world.up(guest.id)
+    two = asked(guest, nics=(first, second))
+    seen = await world.driver.ensure(two)
+    assert seen.nics == (first.port_id, second.port_id), "a card is there at once"
+    assert await world.cards(guest.id) == set(seen.nics)
+    assert await world.seen(guest.id) == await world.driver.ensure(two) == seen
+    assert len((await world.driver.diagnostics(guest.id))["nic_details"]) == 2
+    other = asked(guest, nics=(second, third))
+    await _until_cards(world, other)
+    assert await world.cards(guest.id) == {second.port_id, third.port_id}
+    await _until_cards(world, asked(guest, nics=(first, second, third)))
+    await _until_cards(world, asked(guest, nics=()))
+    assert await world.cards(guest.id) == set()
+    assert (await world.driver.ensure(asked(guest, power=Power.STOPPED))).nics == ()
+    assert (await world.until(two, State.RUNNING)).nics == (first.port_id, second.port_id)
+
+
+@contract
+async def test_network_cards_follow_over_restarts_of_ours(world: World) -> None:
+    guest = world.guest()
+    first, second = await world.nic(guest.id), await world.nic(guest.id)
+    await world.until(asked(guest, nics=(first,)), State.RUNNING)
+    await world.up(guest.id)
+    await world.driver.ensure(asked(guest, nics=(first, second)))
+    await world.restart()
+    assert (await world.seen(guest.id)).nics == (first.port_id, second.port_id)
+    await world.driver.ensure(asked(guest, nics=(second,)))
+    await world.restart()
+    await _until_cards(world, asked(guest, nics=(second,)))
+    assert await world.cards(guest.id) == {second.port_id}
+
+
+@contract
+async def test_as_many_cards_as_there_may_be_can_all_be_plugged_in(world: World) -> None:
+    guest = world.guest()
+    await world.until(guest, State.RUNNING)
+    nics = tuple([await world.nic(guest.id) for _ in range(MOST_NICS)])
+    assert len((await world.driver.ensure(asked(guest, nics=nics))).nics) == MOST_NICS
+
+
+@contract
+async def test_a_guest_that_keeps_a_card_is_cut_from_its_network(world: World) -> None:
+    guest = world.guest()
+    nic = await world.nic(guest.id)
+    await world.until(asked(guest, nics=(nic,)), State.RUNNING)
+    await world.deafen(guest.id)
+    assert (await world.driver.ensure(guest)).nics == (nic.port_id,)
+    assert (await world.driver.ensure(guest)).nics == (nic.port_id,)
+    await asyncio.sleep(LETTING_GO)
+    assert (await world.driver.ensure(guest)).nics == ()
+    assert (await world.seen(guest.id)).nics == ()
+    again = asked(guest, nics=(nic,), boots=1)
+    assert (await world.until(again, State.RUNNING)).nics == (nic.port_id,)
+
+
+@contract
+async def test_a_paused_guest_gets_its_card(world: World) -> None:
+    guest = world.guest(power=Power.PAUSED)
+    nic = await world.nic(guest.id)
+    await world.until(guest, State.PAUSED)
+    assert (await world.driver.ensure(asked(guest, nics=(nic,)))).nics == (nic.port_id,)
 
 
 @contract

@@ -24,7 +24,7 @@ from andromede.drivers.hypervisor import Disk, Guest, Nic, Power, State
 from andromede.drivers.hypervisor.qemu import Qemu, counters, files, live, probe
 from andromede.drivers.hypervisor.qemu import process as processes
 from andromede.drivers.hypervisor.qemu.qmp import Monitor, MonitorError
-from tests.host.hypervisors import HAVE_QEMU, TCG, UID_BASE, WHY_NOT, QemuWorld
+from tests.host.hypervisors import HAVE_QEMU, LETTING_GO, TCG, UID_BASE, WHY_NOT, QemuWorld
 from tests.host.linux import linux
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.skipif(not HAVE_QEMU, reason=WHY_NOT)]
@@ -326,6 +326,68 @@ async def test_a_tap_is_handed_over_open(world):
                 files.open_tap(name, vnet_hdr=False)
     finally:
         subprocess.run(["ip", "link", "del", name], check=False, timeout=10)
+
+
+@real
+async def test_what_a_crash_left_of_plugging_a_card_is_brought_to_its_end(world):
+    guest = world.guest()
+    nic = await world.nic(guest.id)
+    plugged = asked(guest, nics=(nic,))
+    await world.driver.ensure(guest)
+    await world.up(guest.id)
+    with pytest.MonkeyPatch.context() as patch:
+
+        async def killed(self, command, arguments, patience=5.0):
+            if command in {"device_add", "netdev_del"}:
+                raise MonitorError(command)
+            return await send(self, command, arguments, patience)
+
+        send = Monitor.send
+        patch.setattr(Monitor, "send", killed)
+        with pytest.raises(DriverError, match="could not plug"):
+            await world.driver.ensure(plugged)
+    with pytest.raises(DriverError, match="cannot be used"):
+        files.open_tap(tap_name(nic.port_id), vnet_hdr=False)
+    await world.restart()
+    assert (await world.driver.ensure(guest)).nics == ()
+    os.close(files.open_tap(tap_name(nic.port_id), vnet_hdr=False))
+    await world.driver.ensure(plugged)
+    assert await world.cards(guest.id) == {nic.port_id}
+
+
+@real
+async def test_a_card_without_a_tap_is_told_of_and_plugged_in_later(world):
+    guest = world.guest()
+    await world.driver.ensure(guest)
+    absent = Nic(port_id="absent", mac="fa:16:3e:00:00:01")
+    with pytest.raises(DriverError, match="tapabsent"):
+        await world.driver.ensure(asked(guest, nics=(absent,)))
+    assert (await world.driver.ensure(guest)).nics == ()
+
+
+@real
+async def test_a_card_that_the_guest_kept_cannot_be_plugged_in_again(world):
+    guest = world.guest()
+    nic = await world.nic(guest.id)
+    plugged = asked(guest, nics=(nic,))
+    await world.driver.ensure(plugged)
+    await world.deafen(guest.id)
+    await world.driver.ensure(guest)
+    await asyncio.sleep(LETTING_GO)
+    assert (await world.driver.ensure(guest)).nics == ()
+    os.close(files.open_tap(tap_name(nic.port_id), vnet_hdr=False))
+    await world.restart()
+    assert (await world.driver.ensure(guest)).nics == ()
+    with pytest.raises(DriverError, match="has not let go"):
+        await world.driver.ensure(plugged)
+
+
+@real
+async def test_the_older_machine_takes_cards_too(world):
+    guest = world.guest(disks=(Disk(id="root", size=2 * MIB, base=str(world.image), bus="ide"),))
+    nic = await world.nic(guest.id)
+    await world.driver.ensure(guest)
+    assert (await world.driver.ensure(asked(guest, nics=(nic,)))).nics == (nic.port_id,)
 
 
 @pytest.mark.parametrize("bus", ["scsi", "sata", "ide"])

@@ -12,7 +12,7 @@ import pytest
 from andromede.agent.client import AgentHosts
 from andromede.agent.config_drive import build
 from andromede.agent.halt import halt
-from andromede.agent.host import HostLoop, link_local
+from andromede.agent.host import HostLoop
 from andromede.agent.images import ImageCache
 from andromede.agent.ledger import Ledger
 from andromede.agent.metadata import PASSWORD, Posted, lookup
@@ -21,7 +21,7 @@ from andromede.core.errors import DriverError, Unavailable
 from andromede.drivers.host import Desired, Image, Nic, Wish
 from andromede.drivers.hypervisor import Power, State
 from andromede.drivers.hypervisor.fake import Fake
-from andromede.drivers.network import MetadataEnd
+from andromede.drivers.network import MetadataEnd, link_local
 from andromede.drivers.network.fake import FakePlug
 
 GUEST = "11111111-2222-4333-8444-555555555555"
@@ -46,6 +46,8 @@ class FakeMetadata:
 
     def publish(self, documents):
         self.documents = documents
+
+    alive = True
 
     def fileno(self):
         return self.ends[0].fileno()
@@ -108,6 +110,22 @@ def until(hosts, check, seconds=5.0):
         if check(found, report):
             return report
     raise AssertionError(found)
+
+
+def test_a_card_comes_and_goes_and_its_tap_stays_until_the_guest_lets_go(agent, hosts):
+    agent.hypervisor._letting_go = 1.0
+    more = Nic(port_id="cccccccc-bbbb-4ccc-8ddd-eeeeeeeeeeee", network_id="n1", mac="fa:16:3e:00:00:02")
+    hosts.push("here", Desired(generation=1, guests=(wish(),)))
+    until(hosts, lambda found, _: GUEST in found and found[GUEST].nics == (NIC.port_id,))
+    hosts.push("here", Desired(generation=2, guests=(wish(nics=(NIC, more)),)))
+    until(hosts, lambda found, _: found[GUEST].nics == (NIC.port_id, more.port_id))
+    agent.hypervisor.ignore_acpi(GUEST)
+    hosts.push("here", Desired(generation=3, guests=(wish(),)))
+    time.sleep(0.3)
+    assert asyncio.run(agent.plug.observe())[0] == {NIC.port_id[:11], more.port_id[:11]}
+    until(hosts, lambda found, _: found[GUEST].nics == (NIC.port_id,))
+    time.sleep(0.1)
+    assert asyncio.run(agent.plug.observe())[0] == {NIC.port_id[:11]}
 
 
 def test_a_wish_becomes_a_running_guest_and_its_absence_removes_it(agent, hosts):

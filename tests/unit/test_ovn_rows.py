@@ -88,7 +88,7 @@ def port(**fields: object) -> dict:
 def test_what_a_port_may_send() -> None:
     pairs = (("fa:16:3e:00:00:01", "10.9.0.0/16"), ("fa:16:3e:00:00:02", "10.0.0.6"), ("fa:16:3e:00:00:02", "10.0.0.7"))
     held = port(pairs=pairs)["Logical_Switch_Port"]
-    assert held["port_security"] == ["fa:16:3e:00:00:01 10.0.0.5 10.9.0.0/16", "fa:16:3e:00:00:02 10.0.0.6 10.0.0.7"]
+    assert held["port_security"] == ["fa:16:3e:00:00:01 10.0.0.5 10.9.0.0/16 fe80::f816:3eff:fe00:1", "fa:16:3e:00:00:02 10.0.0.6 10.0.0.7"]
     assert held["addresses"] == ["fa:16:3e:00:00:01 10.0.0.5", "fa:16:3e:00:00:02"]
     free = port(security=False)["Logical_Switch_Port"]
     assert (free["port_security"], free["addresses"][-1]) == ([], "unknown")

@@ -5,7 +5,6 @@ Only what the ledger names is kept; guests of ours that nobody asks for are remo
 
 import asyncio
 import contextlib
-import ipaddress
 from pathlib import Path
 from typing import Protocol
 
@@ -20,12 +19,14 @@ from andromede.agent.prepare import drive_path, guest_of
 from andromede.core.errors import CloudError
 from andromede.drivers.host import Desired, Report, Wish
 from andromede.drivers.hypervisor import Guest, Host, Hypervisor, Power, Seen, State
-from andromede.drivers.network import MetadataEnd, Plug, Plugged
+from andromede.drivers.network import MetadataEnd, Plug, Plugged, link_local
 
 log = structlog.get_logger("agent")
 SWEEP = 10.0
 SOON = 0.3
 _SETTLED = {Power.RUNNING: {State.RUNNING, State.CRASHED, State.STOPPED}, Power.STOPPED: {State.STOPPED}, Power.PAUSED: {State.PAUSED}}
+
+_PLUGGED = {State.RUNNING, State.PAUSED}
 
 
 class Metadata(Protocol):
@@ -40,18 +41,15 @@ class Metadata(Protocol):
     def publish(self, documents: dict[tuple[str, str], dict[str, bytes]]) -> None:
         """What is answered, by (network id, address of the asker)."""
 
+    @property
+    def alive(self) -> bool:
+        """Whether it serves."""
+
     def fileno(self) -> int:
         """What becomes readable when a guest has posted."""
 
     def posted(self) -> list[Posted]:
         """What guests posted as their passwords since the last call."""
-
-
-def link_local(mac: str) -> str:
-    """The IPv6 address that a card gives itself on its link (RFC 4291, modified EUI-64)."""
-    octets = bytes.fromhex(mac.replace(":", ""))
-    suffix = bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:]
-    return str(ipaddress.IPv6Address(b"\xfe\x80" + bytes(6) + suffix))
 
 
 class HostLoop:
@@ -67,6 +65,7 @@ class HostLoop:
         self._wishes: dict[str, Wish] = {wish.id: wish for wish in (self._desired.guests if self._desired else ())}
         self._seen: dict[str, Seen] = {}
         self._host: Host | None = None
+        self._network: tuple[str, ...] = ()
         self._serial = 1
         self._news = asyncio.Condition()
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -96,8 +95,9 @@ class HostLoop:
                     await asyncio.wait_for(self._news.wait_for(lambda: self._serial > serial), wait)
         generation = self._desired.generation if self._desired else 0
         return Report(
-            serial=self._serial, generation=generation, host=self._host, guests=tuple(self._seen.values()), passwords=self._passwords.known
-        )
+            serial=self._serial, generation=generation, host=self._host, guests=tuple(self._seen.values()), network=self._network,
+            passwords=self._passwords.known,
+        )  # fmt: skip
 
     async def console(self, guest_id: str) -> bytes:
         """The tail of a guest's console."""
@@ -156,20 +156,24 @@ class HostLoop:
 
     async def _sweep(self) -> None:
         """Look at everything: the host itself, networks' metadata ends, guests that exist, guests that should."""
-        host = await self._hypervisor.host()
-        if host != self._host:
-            self._host = host
+        host, network = await self._hypervisor.host(), await self._serving()
+        if (host, network) != (self._host, self._network):
+            self._host, self._network = host, network
             await self._tell()
         if self._desired is None:
             return
         await self._ends(self._desired)
-        seen = {one.id for one in await self._hypervisor.observe()}
-        for guest_id in seen | self._wishes.keys():
+        seen = await self._hypervisor.observe()
+        for guest_id in {one.id for one in seen} | self._wishes.keys():
             self._start(guest_id)
         self._publish()
         used = {image.id for wish in self._wishes.values() for image in (wish.image, wish.kernel, wish.initrd) if image is not None}
         await asyncio.to_thread(self._images.keep, used)
-        await self._unplug()
+        await self._unplug({port for one in (*seen, *self._seen.values()) for port in one.nics})
+
+    async def _serving(self) -> tuple[str, ...]:
+        parts = {"controller": await self._plug.serves(), "metadata": self._metadata is None or self._metadata.alive}
+        return tuple(name for name, serves in parts.items() if serves)
 
     async def _ends(self, desired: Desired) -> None:
         wanted = {end.network_id: end for end in desired.metadata}
@@ -186,10 +190,10 @@ class HostLoop:
                 self._metadata.listen(end, namespace)
             self._listening[network_id] = end
 
-    async def _unplug(self) -> None:
-        """Remove taps and ends that belong to nothing we hold."""
+    async def _unplug(self, held: set[str]) -> None:
+        """Remove taps and ends that belong to nothing we hold. held: ports whose taps guests have open."""
         ports, networks = await self._plug.observe()
-        wanted = {nic.port_id for wish in self._wishes.values() for nic in wish.nics}
+        wanted = {nic.port_id for wish in self._wishes.values() for nic in wish.nics} | held
         busy = {guest_id for guest_id, task in self._tasks.items() if not task.done() and guest_id not in self._wishes}
         if not busy:
             for port in ports:
@@ -253,8 +257,12 @@ class HostLoop:
     async def _converge(self, wish: Wish) -> bool:
         guest = await self._prepare(wish)
         seen = await self._hypervisor.ensure(guest)
+        before = self._seen.get(wish.id)
         await self._see(seen)
-        return seen.state in _SETTLED[wish.power] and seen.boots == wish.boots
+        if before is not None and set(before.nics) - set(seen.nics):
+            self._sweep_now.set()
+        plugged = seen.state not in _PLUGGED or set(seen.nics) == {nic.port_id for nic in wish.nics}
+        return seen.state in _SETTLED[wish.power] and seen.boots == wish.boots and plugged
 
     async def _prepare(self, wish: Wish) -> Guest:
         """What a guest needs around it: image, taps, config drive."""

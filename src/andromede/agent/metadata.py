@@ -94,6 +94,14 @@ class MetadataProcess:
             self._link.send(msgspec.msgpack.encode(_Publish([one])))
         self._published = dict(documents)
 
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        try:
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+        except ChildProcessError:
+            return False
+
     def fileno(self) -> int:
         """What becomes readable when a guest has posted."""
         return self._link.fileno()

@@ -12,12 +12,9 @@ from rich.table import Table
 
 from andromede.core.units import GIB, show_bytes
 from andromede.run.home import Home
+from andromede.run.programs import PACKAGES, have
 
 out = Console(highlight=False)
-_PROGRAMS = {
-    "qemu-system-x86_64": "qemu-system-x86", "qemu-img": "qemu-utils", "ovs-vswitchd": "openvswitch-switch", "ovn-northd": "ovn-central",
-    "ovn-controller": "ovn-host", "ip": "iproute2", "nsenter": "util-linux",
-}  # fmt: skip
 
 
 class Finding(msgspec.Struct):
@@ -42,7 +39,7 @@ def doctor(home: Home) -> bool:
 
 
 def _programs() -> Finding:
-    missing = {package for program, package in _PROGRAMS.items() if shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin") is None}
+    missing = {package for program, package in PACKAGES.items() if not have(program)}
     if missing:
         remedy = "run ./andromede up, or apt-get install them"
         return Finding("programs", "bad", f"missing: {', '.join(sorted(missing))}", "no server can start", remedy)

@@ -1,9 +1,13 @@
 """The first things of a new cloud, made through its own APIs: an image, the network `public`, a project network, the server `bonjour`."""
 
+import contextlib
 import ipaddress
 import os
 import pwd
+import re
+import socket
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -140,11 +144,7 @@ def write_clouds(home: Home) -> Path:
         if not folder.exists():
             folder.mkdir(mode=0o700)
             os.chown(folder, person.uid, person.gid)
-    try:
-        known = yaml.safe_load(path.read_text()) if path.exists() else {}
-    except yaml.YAMLError as error:
-        raise CloudError(f"{path} is not valid YAML; mend or move it, then run this again.") from error
-    known = known if isinstance(known, dict) else {}
+    known = _known_clouds()
     clouds = known.setdefault("clouds", {})
     for name, user in _clouds(home):
         clouds[name] = {
@@ -157,6 +157,15 @@ def write_clouds(home: Home) -> Path:
         }  # fmt: skip
     _write(path, known)
     return path
+
+
+def _known_clouds() -> dict[str, Any]:
+    path = _person().home / ".config" / "openstack" / "clouds.yaml"
+    try:
+        known = yaml.safe_load(path.read_text()) if path.exists() else {}
+    except yaml.YAMLError as error:
+        raise CloudError(f"{path} is not valid YAML; mend or move it, then run this again.") from error
+    return known if isinstance(known, dict) else {}
 
 
 def _clouds(home: Home) -> tuple[tuple[str, str], tuple[str, str]]:
@@ -194,9 +203,16 @@ def forget_clouds(home: Home) -> None:
         path.unlink()
 
 
+def keep_clouds(home: Home) -> None:
+    """Write our clouds into the caller's clouds.yaml again where one of them is not there; those that are stay as they are."""
+    known = _known_clouds()
+    clouds = known.get("clouds")
+    if not isinstance(clouds, dict) or any(name not in clouds for name, _user in _clouds(home)):
+        write_clouds(home)
+
+
 def summary(home: Home, out: Console) -> None:
     """What a person needs to go on."""
-    demo = sign_in(home, "demo")
     suffix = _suffix(home)
     out.print(f"\n[bold]The cloud serves at {home.url}[/]")
     for name in ("identity", "compute", "image", "network"):
@@ -204,14 +220,57 @@ def summary(home: Home, out: Console) -> None:
     out.print(f"\nAdmin password   {home.secrets}/admin-password (root only)")
     out.print(f"Clients          export OS_CLOUD=andromede{suffix}   (or andromede{suffix}-admin), then: openstack server list")
     out.print("                 without a client of your own: ./andromede openstack server list")
-    address = _address(demo)
-    if address:
-        out.print(f"\nThe first server, {SERVER}:\n  [bold]ssh -i {key_path(home)} {USER}@{address}[/]\n")
 
 
-def _address(demo: Client) -> str | None:
+def greet(home: Home, steps: Any, out: Console, seconds: float) -> None:
+    """How to log in to the first server, where it is still there: once that works, or with a word where it takes longer than `seconds`."""
+    demo = sign_in(home, "demo")
     server = demo.one(f"/compute/v2.1/servers/detail?name=^{SERVER}$", "servers", name=SERVER)
-    if server is None:
-        return None
+    address = _address(server) if server else None
+    if server is None or address is None:
+        return
+    line = f"[bold]ssh -i {key_path(home)} {USER}@{address}[/]"
+    if home.settings.compute.hypervisor == "fake":
+        out.print(f"\nThe first server, {SERVER}, is {server['status']}; the fake hypervisor runs no guest to log in to.\n")
+    elif server["status"] != "ACTIVE":
+        out.print(f"\nThe first server, {SERVER}, is {server['status']}. Start it with: openstack server start {SERVER}\nThen:\n  {line}\n")
+    elif _answers(demo, server["id"], address, seconds, steps):
+        out.print(f"\nThe first server, {SERVER}:\n  {line}\n")
+    else:
+        out.print(
+            f"\nThe first server, {SERVER}, has not booted to the end within {seconds:.0f} s; it goes on, and says `petit: ready` when it has:\n"
+            f"  openstack console log show {SERVER}\nThen:\n  {line}\n"
+        )
+
+
+_MARK = re.compile(r"^petit: (userspace|ready|halt)", re.MULTILINE)
+
+
+def _answers(demo: Client, server_id: str, address: str, seconds: float, steps: Any) -> bool:
+    """Whether the guest's latest boot is complete, as its console says, and its sshd answers; waits so many seconds for it."""
+    end, said = time.monotonic() + seconds, False
+    with contextlib.ExitStack() as stack:
+        while True:
+            log = demo.post(f"/compute/v2.1/servers/{server_id}/action", {"os-getConsoleOutput": {}})["output"]
+            marks = _MARK.findall(log)
+            if (not marks or marks[-1] == "ready") and _banner(address):
+                return True
+            if time.monotonic() > end:
+                return False
+            if not said:
+                stack.enter_context(steps.step("First server ready"))("booting", None)
+                said = True
+            time.sleep(0.1)
+
+
+def _banner(address: str) -> bool:
+    try:
+        with socket.create_connection((address, 22), timeout=1) as line:
+            return line.recv(4) == b"SSH-"
+    except OSError:
+        return False
+
+
+def _address(server: dict[str, Any]) -> str | None:
     found = [one["addr"] for entries in server["addresses"].values() for one in entries if one["OS-EXT-IPS:type"] == "floating"]
     return found[0] if found else None

@@ -7,6 +7,7 @@ import msgspec
 from andromede.core.daemon import Daemon
 from andromede.core.errors import CloudError
 from andromede.run.home import Home, ensure_user
+from andromede.run.programs import have, not_installed
 from andromede.run.supervisor import command
 
 
@@ -77,3 +78,7 @@ def _prepared(home: Home) -> _Network:
         return _Network(drivers.prepare(home), str(drivers.layout(home).namespace_path))
     except CloudError as error:
         return _Network(failed=f"{error.message} {error.__cause__ or ''}".strip())
+    except FileNotFoundError as error:
+        if not error.filename or have(str(error.filename)):
+            raise
+        return _Network(failed=f"{not_installed(str(error.filename))}.")

@@ -20,6 +20,7 @@ import structlog
 
 from andromede.core.clock import monotonic
 from andromede.core.daemon import Daemon, is_ready
+from andromede.run.programs import missing
 
 log = structlog.get_logger("supervisor")
 _HEALTHY = 10.0
@@ -41,6 +42,7 @@ class _Kept:
         self.failures = 0
         self.again = 0.0
         self.said = ""
+        self.missing = ""
 
     @property
     def running(self) -> bool:
@@ -137,7 +139,11 @@ class Supervisor:
 
     def _start(self, kept: _Kept) -> None:
         daemon = kept.daemon
-        kept.started, kept.ready = monotonic(), False
+        kept.started, kept.ready, kept.missing = monotonic(), False, missing(daemon.argv)
+        if kept.missing:
+            kept.said = kept.missing
+            self._later(kept)
+            return
         output = os.open(self._logs / f"{daemon.name}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             kept.process = subprocess.Popen(
@@ -192,7 +198,7 @@ class Supervisor:
         programs = [
             {
                 "name": kept.daemon.name, "pid": kept.pid if kept.running else None, "running": kept.running, "ready": kept.ready,
-                "restarts": kept.restarts, "said": kept.said, "outlives": kept.daemon.outlives,
+                "restarts": kept.restarts, "said": kept.said, "outlives": kept.daemon.outlives, "missing": bool(kept.missing),
             }
             for kept in self._kept
         ]  # fmt: skip

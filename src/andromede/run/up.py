@@ -52,6 +52,10 @@ def up(home: Home) -> None:
     if running is None:
         supervisor.end_orphans(home.run)
         _check_port(settings.api.listen, settings.api.port)
+        if settings.api.tls_certificate:
+            from andromede.run import tls
+
+            tls.check(home)
         with steps.step("Database and keys"):
             home.make()
             words = {name: _secret(home, name) for name in ("admin", "demo")}
@@ -66,9 +70,11 @@ def up(home: Home) -> None:
         from andromede.run.first import first_things
 
         first_things(home, steps)
-    from andromede.run.first import summary
+    from andromede.run.first import greet, keep_clouds, summary
 
+    keep_clouds(home)
     summary(home, out)
+    greet(home, steps, out, 60.0 if first else 30.0)
 
 
 def as_user(work: Callable[[], None]) -> None:
@@ -151,6 +157,8 @@ def _await(home: Home, tell: Callable[[str, float | None], None]) -> None:
     while time.monotonic() < end:
         found = supervisor.status(home.run).get("programs")
         programs = found if isinstance(found, list) else []
+        if absent := [str(one["said"]) for one in programs if one.get("missing")]:
+            raise CloudError(f"The cloud cannot start here: {'; '.join(absent)}. Then run `andromede up` again.")
         ready = [one for one in programs if one["ready"]]
         if programs and len(ready) == len(programs):
             return

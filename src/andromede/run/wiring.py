@@ -20,6 +20,7 @@ from andromede.run.home import Home
 from andromede.run.settings import Settings
 from andromede.services.compute import hosts
 from andromede.services.compute import operations as compute_operations
+from andromede.services.compute.hosts import chassis as find_chassis
 from andromede.services.identity import leftovers
 from andromede.services.image import service as image
 from andromede.services.image.store import ImageStore
@@ -85,7 +86,7 @@ def assemble(
     """What services find in `ctx.parts` and reconcilers in `parts`; only the API signs people in, only the engine has the fabric."""
     optional = {"fabric": fabric, "signing": signing}
     known = {name: part for name, part in optional.items() if part is not None}
-    return Parts(database=database, settings=settings, operations=Operations(waker), hosts=hosts, images=images, **known)
+    return Parts(database=database, settings=settings, operations=Operations(waker), hosts=hosts, images=images, chassis=find_chassis, **known)
 
 
 def app(parts: Parts, *, public_url: str, threads: int = 12) -> "App":

@@ -67,6 +67,7 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What an agent sees. `serial` goes up with each change; `generation` is that of the set it holds.
 
+    network: which parts of the network serve this host, of `controller` (OVN's) and `metadata`.
     passwords: what guests posted as their passwords, encrypted with their users' keys, by guest.
     """
 
@@ -74,6 +75,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     generation: int
     host: Host | None = None
     guests: tuple[Seen, ...] = ()
+    network: tuple[str, ...] = ()
     passwords: dict[str, bytes] = {}
 
 

@@ -8,6 +8,9 @@ derived from ids, and `ensure` adopts them. A driver never imports a database an
 A guest that ended by itself, in order or not, stays ended while it is asked to be RUNNING at the same `boots`, so that a
 server can switch itself off and a broken one does not start for ever. It starts again when `boots` is higher, or after
 `ensure` has been called with STOPPED.
+
+Network cards follow the description of a running guest too. A guest has to let go of a card that is taken away; one that does
+not is cut from the network after a while all the same. The tap of a card must stay until `Seen.nics` holds it no more.
 """
 
 import asyncio
@@ -15,6 +18,9 @@ from enum import StrEnum
 from typing import Protocol
 
 import msgspec
+
+MOST_NICS = 16
+"""The most network cards that a guest can have, so that there is room for each even if all are plugged while it runs."""
 
 
 class Power(StrEnum):
@@ -93,7 +99,8 @@ class Guest(msgspec.Struct, frozen=True, kw_only=True):
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """What is seen of one guest. `fault`: a public sentence when it could not be brought to what was asked.
 
-    boots: the count it was last started with. started: seconds since the epoch, 0 when it does not run.
+    boots: the count it was last started with. started: seconds since the epoch, 0 when it does not run. nics: ids of the ports
+    whose taps it holds while it runs.
     """
 
     id: str
@@ -101,6 +108,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     boots: int = 0
     started: float = 0.0
     fault: str | None = None
+    nics: tuple[str, ...] = ()
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):

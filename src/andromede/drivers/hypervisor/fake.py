@@ -1,7 +1,8 @@
 """A hypervisor that only keeps books: for tests and demonstrations, on any machine, without root.
 
 It behaves as the contract suite says every driver must. What guests do by themselves is done to it: `power_off`, `crash`,
-`panic`, `ignore_acpi`, `write`. `fail_next` makes a verb fail once. With a folder, guests outlive the object.
+`panic`, `ignore_acpi` (which also keeps cards that are taken away), `write`. `fail_next` makes a verb fail once. With a folder,
+guests outlive the object.
 """
 
 import asyncio
@@ -23,7 +24,10 @@ _UP = frozenset({State.RUNNING, State.PAUSED, State.STOPPING})
 
 
 class _Book(msgspec.Struct, kw_only=True):
-    """All that is kept of one guest. by_itself: it ended without being asked. deaf: it ignores the power button."""
+    """All that is kept of one guest. by_itself: it ended without being asked. deaf: it ignores the power button.
+
+    nics: ports of the cards it holds. leaving: since when it is asked to let go of some.
+    """
 
     id: str
     uid: int
@@ -35,6 +39,8 @@ class _Book(msgspec.Struct, kw_only=True):
     by_itself: bool = False
     deaf: bool = False
     fault: str | None = None
+    nics: tuple[str, ...] = ()
+    leaving: float = 0.0
     console: bytes = b""
 
 
@@ -42,13 +48,15 @@ class Fake:
     """The hypervisor driver without guests.
 
     state_dir: keeps the books over restarts, one JSON file a guest; None for none. A soft stop shows STOPPING once before the
-    guest has ended. vcpus, memory, disk: what the host offers; guests lessen what is free.
+    guest has ended. letting_go: seconds a guest has to let go of a network card. vcpus, memory, disk: what the host offers;
+    guests lessen what is free.
     """
 
     def __init__(
         self,
         state_dir: Path | None = None,
         *,
+        letting_go: float = 15.0,
         uid_base: int = 200_000,
         vcpus: int = 64,
         memory: int = 256 * GIB,
@@ -56,7 +64,7 @@ class Fake:
     ) -> None:
         self.changes: asyncio.Queue[str] = asyncio.Queue(maxsize=4096)
         self.limits = "Nothing is limited: no guest runs."
-        self._folder = state_dir
+        self._folder, self._letting_go = state_dir, letting_go
         self._uid_base = uid_base
         self._vcpus, self._memory, self._disk = vcpus, memory, disk
         self._books: dict[str, _Book] = {}
@@ -210,6 +218,7 @@ class Fake:
         book.guest, book.boots, book.started, book.asked = guest, guest.boots, time.time(), 0.0
         book.state = State.PAUSED if guest.power is Power.PAUSED else State.RUNNING
         book.by_itself, book.deaf, book.fault = False, False, None
+        book.nics, book.leaving = tuple(nic.port_id for nic in guest.nics), 0.0
         line = f"[    0.000000] Linux version 6.1.0 (fake), {guest.vcpus} vCPU, boot {guest.boots}\r\nguest-{guest.id} login: "
         book.console = (book.console + line.encode())[-_KEPT:]
 
@@ -223,6 +232,16 @@ class Fake:
                 return
             book.asked = 0.0
         book.state = State.PAUSED if guest.power is Power.PAUSED else State.RUNNING
+        self._plug(guest, book)
+
+    def _plug(self, guest: Guest, book: _Book) -> None:
+        wanted = tuple(nic.port_id for nic in guest.nics)
+        leaving = tuple(port for port in book.nics if port not in wanted)
+        book.leaving = (book.leaving or monotonic()) if leaving else 0.0
+        keeps = book.deaf and monotonic() - book.leaving < self._letting_go
+        book.nics = wanted + leaving if keeps else wanted
+        if book.guest is not None:
+            book.guest = msgspec.structs.replace(book.guest, nics=guest.nics)
 
     def _end(self, guest_id: str, state: State, fault: str | None) -> None:
         book = self._books[guest_id]
@@ -270,4 +289,5 @@ class Fake:
 
 
 def _seen(book: _Book) -> Seen:
-    return Seen(id=book.id, state=book.state, boots=book.boots, started=book.started, fault=book.fault)
+    nics = book.nics if book.state in _UP else ()
+    return Seen(id=book.id, state=book.state, boots=book.boots, started=book.started, fault=book.fault, nics=nics)

@@ -6,9 +6,17 @@ descriptions, `ensure` may be repeated at will and repairs drift, removing what 
 outside world derive from ids.
 """
 
+import ipaddress
 from typing import Protocol
 
 import msgspec
+
+
+def link_local(mac: str) -> str:
+    """The IPv6 address that a card gives itself on its link (RFC 4291, modified EUI-64)."""
+    octets = bytes.fromhex(mac.replace(":", ""))
+    suffix = bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:]
+    return str(ipaddress.IPv6Address(b"\xfe\x80" + bytes(6) + suffix))
 
 
 class Network(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,6 +196,9 @@ class Plug(Protocol):
 
     async def remove_metadata(self, network_id: str) -> None:
         """No namespace, no link."""
+
+    async def serves(self) -> bool:
+        """Whether what makes this host follow the fabric answers now."""
 
     async def observe(self) -> tuple[set[str], set[str]]:
         """(port ids with a tap, network ids with a metadata end) on this host, as prefixes where names are cut."""

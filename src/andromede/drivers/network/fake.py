@@ -94,7 +94,7 @@ class FakePlug:
     """A `Plug` in memory."""
 
     def __init__(self, tag: str = "main") -> None:
-        self._tag = tag
+        self._tag, self.up = tag, True
         self.taps: dict[str, Plugged] = {}
         self.ends: dict[str, MetadataEnd] = {}
 
@@ -119,6 +119,11 @@ class FakePlug:
         """Forget a metadata end."""
         await asyncio.sleep(0)
         self.ends.pop(network_id[:_PREFIX], None)
+
+    async def serves(self) -> bool:
+        """As `up` says."""
+        await asyncio.sleep(0)
+        return self.up
 
     async def observe(self) -> tuple[set[str], set[str]]:
         """(the first 11 characters of port ids, of network ids)."""

@@ -41,6 +41,18 @@ def alive(row: Any) -> bool:
     return row.seen is not None and not row.forced_down and abs(now() - row.seen) < ALIVE
 
 
+def chassis(db: Connection) -> list[network.Chassis]:
+    """The hosts as Network knows them."""
+    return [
+        network.Chassis(
+            id=row.id, name=row.name, zone=row.zone, created=row.created, seen=row.seen,
+            controller=alive(row) and "controller" in (row.facts or {}).get("network", ()),
+            metadata=alive(row) and "metadata" in (row.facts or {}).get("network", ()),
+        )
+        for row in db.execute(select(host).order_by(host.c.number))
+    ]  # fmt: skip
+
+
 def changed(db: Connection, operations: Operations, *names: str | None) -> None:
     """The desired set of these hosts has changed in this transaction."""
     known = [name for name in names if name]
@@ -274,7 +286,7 @@ class Observer:
             gone = list(before.keys() - seen.keys())
             words = self._words.get(name, {})
             new_words = {id_: data for id_, data in report.passwords.items() if id_ not in words}
-            facts = msgspec.to_builtins(report.host) if report.host is not None else None
+            facts = msgspec.to_builtins(report.host) | {"network": list(report.network)} if report.host is not None else None
 
             def write(db: Connection) -> None:
                 row = db.execute(select(host).where(host.c.name == name)).one()

@@ -6,8 +6,9 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from andromede.core.context import Context
-from andromede.core.errors import BadRequest, NotFound
+from andromede.core.errors import BadRequest, Forbidden, NotFound
 from andromede.core.ids import is_id
+from andromede.drivers.hypervisor import MOST_NICS
 from andromede.http.wire import Body, since
 from andromede.services.compute import hosts, servers, state
 from andromede.services.compute.api import api, member, reader
@@ -75,9 +76,10 @@ def _mine(ctx: Context, server_id: str, action: str) -> Any:
 
 @api.post(_ALL, policy=member("os-attach-interfaces:create"))
 def attach_interface(ctx: Context, server_id: str, body: Attach) -> dict[str, Any]:
-    """Give a server one more interface; the guest has it from its next start on.
+    """Give a server one more interface; a running guest gets the card at once.
 
-    Errors: 400 a network or port that cannot be used, or a tag, which is not served; 409 a state that does not allow it.
+    Errors: 400 a network or port that cannot be used, or a tag, which is not served; 403 more interfaces than a server can have;
+    409 a state that does not allow it.
     """
     wanted = body.interface
     row = _mine(ctx, server_id, "attach_interface")
@@ -97,6 +99,8 @@ def attach_interface(ctx: Context, server_id: str, body: Attach) -> dict[str, An
     else:
         address = None if wanted.fixed_ips is UNSET else wanted.fixed_ips[0].ip_address
         asked = [network.Wanted(network_id=wanted.net_id or None, port_id=wanted.port_id or None, address=address)]
+    if len(network.ports_of(ctx.db, [server_id]).get(server_id, [])) >= MOST_NICS:
+        raise Forbidden(f"A server can have at most {MOST_NICS} network interfaces.")
     servers.begin(ctx, server_id, "attach_interface")
     port = network.attach_one(ctx, server_id, asked[0], hostname=row["hostname"])
     network.bind(ctx.db, ctx.parts.operations, server_id, row["host"])
@@ -106,7 +110,7 @@ def attach_interface(ctx: Context, server_id: str, body: Attach) -> dict[str, An
 
 @api.delete(_ONE, policy=member("os-attach-interfaces:delete"), status=202)
 def detach_interface(ctx: Context, server_id: str, port_id: str) -> None:
-    """Take an interface away; a port that was made for it is deleted."""
+    """Take an interface away, from a running guest at once; a port that was made for it is deleted."""
     row = _mine(ctx, server_id, "detach_interface")
     _find(ctx, server_id, port_id)
     servers.begin(ctx, server_id, "detach_interface")

@@ -16,6 +16,7 @@ from andromede.core.clock import now, parse
 from andromede.core.context import Context
 from andromede.core.errors import BadRequest, Forbidden, NotFound, QuotaExceeded
 from andromede.core.ids import is_id, new_id
+from andromede.drivers.hypervisor import MOST_NICS
 from andromede.http import paging, patterns
 from andromede.services.compute import boot_source, groups, operations, state
 from andromede.services.compute.flavors import find_flavor, flavor_in_server
@@ -228,6 +229,8 @@ def _networks(ctx: Context, wanted: NewServer, number: int) -> list[network.Want
         if asked not in ("auto", "none") or not ctx.at_least("2.37"):
             raise BadRequest("Invalid input for field/attribute networks. It must be a list, 'auto' or 'none'.")
         return [] if asked == "none" else list(network.automatic(ctx))
+    if len(asked or ()) > MOST_NICS:
+        raise BadRequest(f"Invalid input for field/attribute networks. A server can have at most {MOST_NICS} network interfaces.")
     if not asked:
         if ctx.at_least("2.37") and asked is UNSET:
             raise BadRequest("Invalid input for field/attribute server. 'networks' is a required property")

@@ -3,6 +3,7 @@
 from typing import Any
 
 NAMES = {
+    "agent": "agent",
     "address-scope": "Address scope",
     "allowed-address-pairs": "Allowed Address Pairs",
     "availability_zone": "Availability Zone",
@@ -34,6 +35,7 @@ NAMES = {
     "router_availability_zone": "Router Availability Zone",
     "security-group": "security-group",
     "security-groups-default-rules": "Default security group rules",
+    "security-groups-normalized-cidr": "Normalized CIDR field for security group rules",
     "service-type": "Neutron Service Type Management",
     "sorting": "Sorting support",
     "standard-attr-description": "standard-attr-description",

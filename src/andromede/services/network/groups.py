@@ -14,6 +14,7 @@ from andromede.core.errors import BadRequest, Conflict
 from andromede.core.ids import new_id
 from andromede.services.network.errors import missing
 from andromede.services.network.rows import add
+from andromede.services.network.rules import normalized
 from andromede.services.network.tables import default_rule, group, rule, setting
 
 DEFAULT, PARENT = "default", "PARENT"
@@ -101,5 +102,5 @@ def rules_of(db: Connection, ids: Sequence[str]) -> dict[str, list[RowMapping]]:
 
 def same_rule(one: Mapping[Any, Any], other: Mapping[Any, Any]) -> bool:
     """Whether two rules let the same through."""
-    names = ("direction", "ethertype", "protocol", "port_min", "port_max", "remote_cidr", "remote_group_id")
-    return all(one[name] == other[name] for name in names)
+    names = ("direction", "ethertype", "protocol", "port_min", "port_max", "remote_group_id")
+    return all(one[name] == other[name] for name in names) and normalized(one["remote_cidr"]) == normalized(other["remote_cidr"])

@@ -2,6 +2,7 @@
 
 from andromede.services.network import (
     quotas,
+    routes_agents,
     routes_groups,
     routes_info,
     routes_networks,
@@ -16,6 +17,6 @@ from andromede.services.network.api import api, root
 
 APIS = (root, api)
 __all__ = [
-    "APIS", "quotas", "routes_groups", "routes_info", "routes_networks", "routes_ports", "routes_quotas", "routes_rbac", "routes_routers",
-    "routes_subnets", "routes_tags",
+    "APIS", "quotas", "routes_agents", "routes_groups", "routes_info", "routes_networks", "routes_ports", "routes_quotas", "routes_rbac",
+    "routes_routers", "routes_subnets", "routes_tags",
 ]  # fmt: skip

@@ -39,6 +39,7 @@ def _rule_view(_ctx: Context, rows: Sequence[RowMapping]) -> list[View]:
     out = []
     for row in rows:
         view = standard_view(row) | rules.view(row) | {"security_group_id": row["group_id"]}
+        view["normalized_cidr"] = rules.normalized(row["remote_cidr"])
         del view["name"]
         out.append(view)
     return out

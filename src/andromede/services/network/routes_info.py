@@ -16,7 +16,7 @@ from andromede.services.network.rows import gather, grouped
 from andromede.services.network.tables import fixed, network, subnet
 
 _RESOURCES = (
-    "network", "subnet", "subnetpool", "address_scope", "port", "router", "floatingip", "security_group", "security_group_rule",
+    "agent", "network", "subnet", "subnetpool", "address_scope", "port", "router", "floatingip", "security_group", "security_group_rule",
     "default_security_group_rule", "rbac_policy", "quota", "extension", "availability_zone", "network_ip_availability",
 )  # fmt: skip
 

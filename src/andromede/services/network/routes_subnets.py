@@ -181,8 +181,8 @@ def _create_pool(ctx: Context, body: NewSubnetpool) -> str:
 def _quota_of(wanted: object) -> int | None:
     if not isinstance(wanted, int):
         return None
-    if wanted < 0:
-        raise BadRequest("default_quota must be 0 or more.", kind="HTTPBadRequest")
+    if not 0 <= wanted < 1 << 31:
+        raise BadRequest("default_quota must be from 0 to 2147483647.", kind="HTTPBadRequest")
     return wanted
 
 

@@ -102,13 +102,19 @@ def _check_ports(protocol: str | None, low: int | None, high: int | None) -> Non
 
 
 def _prefix(text: str, ethertype: str) -> str:
+    """The prefix in the usual form, with the bits beyond its length that were given."""
     try:
-        found = ipaddress.ip_network(text, strict=False)
+        found = ipaddress.ip_interface(text)
     except ValueError as error:
         raise BadRequest(f"'{text}' is not a valid IP subnet for remote_ip_prefix.", kind="InvalidCIDR") from error
     if found.version != (4 if ethertype == "IPv4" else 6):
         raise BadRequest(f"Conflicting value ethertype {ethertype} for CIDR {text}", kind="SecurityGroupRuleParameterConflict")
-    return str(found)
+    return found.with_prefixlen
+
+
+def normalized(cidr: str | None) -> str | None:
+    """The range that a prefix stands for."""
+    return str(ipaddress.ip_network(cidr, strict=False)) if cidr else None
 
 
 def view(row: Mapping[Any, Any]) -> dict[str, Any]:

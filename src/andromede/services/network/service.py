@@ -20,13 +20,14 @@ from andromede.services.network import for_compute as security
 from andromede.services.network import groups as security_groups
 from andromede.services.network import networks, ports
 from andromede.services.network.addresses import Asked
+from andromede.services.network.agents import Chassis
 from andromede.services.network.groups import seed
 from andromede.services.network.rows import changed, gather, grouped, signal
 from andromede.services.network.tables import fixed, floating, group, network, port, port_group, subnet
 
 __all__ = [
-    "Attached", "FixedAddress", "Wanted", "attach", "attach_one", "automatic", "bind", "detach_one", "marks_of", "metadata_ends", "ports_of",
-    "reconcilers", "release", "security", "seed", "servers_by_address",
+    "Attached", "Chassis", "FixedAddress", "Wanted", "attach", "attach_one", "automatic", "bind", "detach_one", "marks_of", "metadata_ends",
+    "ports_of", "reconcilers", "release", "security", "seed", "servers_by_address",
 ]  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from andromede.core.errors import DriverError
 from andromede.core.units import MIB
 from andromede.drivers.hypervisor import Guest, Host, Power, Seen, State
 from andromede.drivers.hypervisor.checks import check, check_id, public
-from andromede.drivers.hypervisor.qemu import cmdline, console, counters, files, process
+from andromede.drivers.hypervisor.qemu import cmdline, console, counters, files, hotplug, process
 from andromede.drivers.hypervisor.qemu.cgroup import Cgroups
 from andromede.drivers.hypervisor.qemu.live import Live, Lives
 from andromede.drivers.hypervisor.qemu.probe import Acceleration, proved
@@ -46,7 +46,8 @@ class Qemu:
     state_dir: holds everything of every guest; made root's alone. uid_base, uid_count: the uids that guests run as, used for
     nothing else. tag: names the instance in cgroups and command lines; one per state_dir. vnet_hdr: offloads on taps; off for
     the userspace datapath. acceleration: what `probe` answered before; None to probe when first needed. greeting: seconds a
-    new QEMU may take to answer. tending: seconds between looks at the size of logs.
+    new QEMU may take to answer. tending: seconds between looks at the size of logs. letting_go: seconds a guest has to let go of
+    a network card.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Qemu:
         cgroup_root: Path = Path("/sys/fs/cgroup"),
         greeting: float = 30.0,
         tending: float = 5.0,
+        letting_go: float = 15.0,
     ) -> None:
         self.changes: asyncio.Queue[str] = asyncio.Queue(maxsize=4096)
         self._store = Store(state_dir, uid_base, uid_count)
@@ -68,7 +70,7 @@ class Qemu:
         self._tag, self._uid_base, self._vnet_hdr = tag, uid_base, vnet_hdr
         self._acceleration = acceleration
         self._probing = asyncio.Lock()
-        self._greeting, self._tending = greeting, tending
+        self._greeting, self._tending, self._letting_go = greeting, tending, letting_go
         self._live = Lives(state_dir, self.changes)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._tender: asyncio.Task[None] | None = None
@@ -206,7 +208,8 @@ class Qemu:
         return self._running(record, state, _FAULTS.get(status))
 
     def _running(self, record: Record, state: State, fault: str | None = None) -> Seen:
-        return Seen(id=record.id, state=state, boots=record.boots, started=record.started, fault=fault)
+        nics = tuple(nic.port_id for nic in record.guest.nics) if record.guest else ()
+        return Seen(id=record.id, state=state, boots=record.boots, started=record.started, fault=fault, nics=nics)
 
     async def _attach(self, record: Record, found: Found | None) -> Live | None:
         live = self._live.get(record.id)
@@ -284,7 +287,7 @@ class Qemu:
                 live.nudged = now
                 with contextlib.suppress(MonitorError):
                     await live.monitor.run("system_powerdown")
-            return Seen(id=guest.id, state=State.STOPPING, boots=record.boots, started=record.started)
+            return self._running(record, State.STOPPING)
         await self._finish(record, ASKED, None)
         return Seen(id=guest.id, state=State.STOPPED, boots=record.boots)
 
@@ -301,6 +304,9 @@ class Qemu:
             self._store.save(record)
         try:
             await self._grow(live, guest, record)
+            await hotplug.converge(
+                live, live.monitor, guest, record, self._store.save, vnet_hdr=self._vnet_hdr, patience=self._letting_go
+            )
             if guest.power is Power.PAUSED and seen.state is State.RUNNING:
                 await live.monitor.run("stop")
             elif guest.power is Power.RUNNING and seen.state is State.PAUSED:
@@ -331,7 +337,7 @@ class Qemu:
         joins = self._cgroups.prepare(guest.id, shares=shares, memory=memory, pids=guest.vcpus + 128)
         record.guest, record.boots, record.uid, record.host_boot = guest, guest.boots, uid, host_boot()
         record.pid = record.ticks = 0
-        record.asked, record.ended, record.fault = 0.0, "", None
+        record.asked, record.ended, record.fault, record.cut = 0.0, "", None, ()
         with ExitStack() as stack:
             opened = files.open_all(stack, folder, guest, uid=uid, vnet_hdr=self._vnet_hdr)
             self._store.save(record)

@@ -14,11 +14,15 @@ from andromede.drivers.hypervisor.qemu.qmp import Monitor, MonitorError
 
 
 class Live(msgspec.Struct, eq=False):
-    """A guest's process that we hold. monitor: None while it does not answer. nudged: when it was last asked to switch off."""
+    """A guest's process that we hold. monitor: None while it does not answer. nudged: when it was last asked to switch off.
+
+    leaving: when the guest was first and last asked to let go of a card, by port.
+    """
 
     process: Process
     monitor: Monitor | None = None
     nudged: float = 0.0
+    leaving: dict[str, tuple[float, float]] = msgspec.field(default_factory=dict)
 
     async def ended(self, patience: float) -> bool:
         """Wait up to `patience` seconds for the process to end; whether it has."""

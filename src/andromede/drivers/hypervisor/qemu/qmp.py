@@ -5,7 +5,7 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from qemu.qmp import EventListener, ExecuteError, QMPClient, QMPError
 logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)
 
 _TELLING = frozenset(
-    {"SHUTDOWN", "POWERDOWN", "STOP", "RESUME", "RESET", "GUEST_PANICKED", "BLOCK_IO_ERROR", "SUSPEND", "WAKEUP"}
+    {"SHUTDOWN", "POWERDOWN", "STOP", "RESUME", "RESET", "GUEST_PANICKED", "BLOCK_IO_ERROR", "SUSPEND", "WAKEUP", "DEVICE_DELETED"}
 )
 
 
@@ -75,14 +75,25 @@ class Monitor:
 
     async def run(self, command: str, patience: float = 5.0, **arguments: Any) -> Any:
         """What QEMU answers to a command; its arguments are written with underscores. Raises MonitorError."""
-        given = {name.replace("_", "-"): value for name, value in arguments.items()}
+        return await self.send(command, {name.replace("_", "-"): value for name, value in arguments.items()}, patience)
+
+    async def send(self, command: str, arguments: Mapping[str, Any], patience: float = 5.0) -> Any:
+        """The same, with arguments in QEMU's own spelling."""
         try:
             async with asyncio.timeout(patience):
-                return await self._client.execute(command, given or None)
+                return await self._client.execute(command, dict(arguments) or None)
         except ExecuteError as error:
             raise MonitorError(f"{command}: {error}") from error
         except (OSError, EOFError, TimeoutError, QMPError) as error:
             raise MonitorError(f"{command}: no answer") from error
+
+    async def give(self, fd: int, name: str) -> None:
+        """Hand over an open file, which the next command that takes one knows by `name`; our own end stays open. Raises MonitorError."""
+        try:
+            self._client.send_fd_scm(fd)
+        except (OSError, QMPError) as error:
+            raise MonitorError("getfd: no answer") from error
+        await self.run("getfd", fdname=name)
 
     async def status(self) -> str:
         """QEMU's run state: `running`, `paused`, `shutdown`, `guest-panicked`, `io-error` …"""

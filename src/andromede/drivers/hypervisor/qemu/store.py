@@ -20,12 +20,14 @@ ASKED, BY_ITSELF, CRASHED = "asked", "by itself", "crashed"
 class Record(msgspec.Struct, kw_only=True):
     """What a guest was last started as, and how that run ended (`ended`, empty while it runs or has never run).
 
-    pid, ticks, host_boot: which process it is. asked: on the monotonic clock, when it was asked to stop; 0 when not.
+    guest.nics are those that the process may have anything of. cut: ports whose card the guest has not let go of, though their
+    network is gone. pid, ticks, host_boot: which process it is. asked: on the monotonic clock, when it was asked to stop; 0 when not.
     """
 
     id: str
     uid: int = 0
     guest: Guest | None = None
+    cut: tuple[str, ...] = ()
     boots: int = 0
     pid: int = 0
     ticks: int = 0

@@ -8,9 +8,11 @@ import asyncio
 import socket
 from typing import Any
 
+from andromede.core.daemon import is_ready
 from andromede.core.ids import tap_name
 from andromede.drivers.network import MetadataEnd, Plugged
 from andromede.drivers.network.ovn import links
+from andromede.drivers.network.ovn.daemons import daemons
 from andromede.drivers.network.ovn.host import metadata_prefix
 from andromede.drivers.network.ovn.layout import INTEGRATION, Layout
 from andromede.drivers.network.ovn.ovsdb import Ovsdb, Row, Transaction
@@ -44,6 +46,10 @@ class OvsPlug:
     async def remove_metadata(self, network_id: str) -> None:
         """No namespace, no link."""
         await asyncio.to_thread(self._remove_metadata, network_id)
+
+    async def serves(self) -> bool:
+        """Whether ovn-controller answers."""
+        return await asyncio.to_thread(is_ready, daemons(self._layout)[-1])
 
     async def observe(self) -> tuple[set[str], set[str]]:
         """(the first 11 characters of the ids of ports with a tap, of networks with a metadata end) on this host."""

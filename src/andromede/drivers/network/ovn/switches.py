@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from andromede.drivers.network import Network, Port, Subnet
+from andromede.drivers.network import Network, Port, Subnet, link_local
 from andromede.drivers.network.ovn.rows import DHCP, DNS, NETWORK, SPEC, SWITCH, SWITCH_PORT, Key, Wanted, derived_mac
 
 METADATA4, METADATA6 = "169.254.169.254", "fe80::a9fe:a9fe"
@@ -165,6 +165,9 @@ def port(spec: Port, subnets: dict[str, SubnetFacts]) -> list[Wanted]:
 def _held(spec: Port) -> tuple[list[str], list[str]]:
     """What the port may send as (`mac address…` each), and the macs it answers to besides its own."""
     own = [spec.mac, *(fixed.address for fixed in spec.fixed), *(cidr for mac, cidr in spec.pairs if mac == spec.mac)]
+    if len(own) > 1:
+        # OVN lets a port speak as its link-local address only where it has another IPv6 one, and metadata is served on the link
+        own.append(link_local(spec.mac))
     others: dict[str, list[str]] = {}
     for mac, cidr in spec.pairs:
         if mac != spec.mac:
