@@ -126,7 +126,8 @@ class Store(Protocol):
         """
 
     def read(self, tenant: str, blob: Blob, start: int = 0, stop: int | None = None, *, key: bytes | None = None) -> AsyncIterator[bytes]:
-        """The bytes from `start` to before `stop`, each checked before it is given. Raises `DriverError` where they are damaged."""
+        """The bytes from `start` to before `stop`, each checked before it is given. Raises `DriverError` where they are damaged,
+        `NotFound` where no entry names the blob any more (then look its key up again), `Forbidden` where `key` is not its own."""
 
     def check(self, *, repair: bool = False, deep: bool = True) -> Iterator[Finding | Progress]:
         """Look at everything: the map against the data and, where `deep`, every byte against its checksum. `repair` builds
@@ -134,3 +135,6 @@ class Store(Protocol):
 
     def compact(self) -> Iterator[Progress]:
         """Give back the room of what was removed."""
+
+    def close(self) -> None:
+        """Wait for the transactions under way, and let go of everything."""

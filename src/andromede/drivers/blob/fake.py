@@ -16,7 +16,7 @@ import msgspec
 from andromede.core.errors import DriverError, Forbidden, NotFound, Unavailable
 from andromede.core.units import KIB, MIB
 from andromede.drivers.blob import Blob, Entry, Finding, Hasher, Progress, Usage
-from andromede.drivers.blob.overlay import Overlay
+from andromede.drivers.blob.overlay import Noted, Overlay
 
 T = TypeVar("T")
 
@@ -49,10 +49,13 @@ class Fake:
 
     async def commit(self, shard: int, change: Callable[[Overlay], T], *, fresh: Sequence[Blob] = ()) -> T:
         """As `Store.commit`."""
+        noted, committed = Noted(change), False
         try:
-            return await asyncio.to_thread(self._shards[shard].commit, change)
+            result = await asyncio.to_thread(self._shards[shard].commit, noted)
+            committed = True
         finally:
-            self.forget([blob for blob in fresh if not self._shards[shard].owns(blob)])
+            self.forget(noted.unowned(fresh, committed=committed))
+        return result
 
     async def write(
         self, tenant: str, chunks: AsyncIterator[bytes], *, storage: str = "", key: bytes | None = None, hashers: Sequence[Hasher] = (),
@@ -150,9 +153,6 @@ class _Shard:
 
     def get(self, key: bytes) -> Entry | None:
         return self._entries.get(key)
-
-    def owns(self, blob: Blob) -> bool:
-        return blob.id in self._owners
 
     def scan(self, start: bytes, stop: bytes, limit: int, *, reverse: bool = False) -> list[tuple[bytes, Entry]]:
         with self._lock:

@@ -3,11 +3,12 @@
 It holds what was put and deleted until the driver makes it durable, so that a transaction that raises leaves no trace.
 """
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Generic, Protocol, TypeVar
 
 from andromede.drivers.blob import Blob, Entry, Usage
 
+T = TypeVar("T")
 KEY_LIMIT = 2048
 VALUE_LIMIT = 1 << 20
 
@@ -80,8 +81,6 @@ class Overlay:
     def _set(self, key: bytes, entry: Entry | None) -> None:
         old = self.get(key)
         if old is None and entry is None:
-            if self.before[key] is None:
-                self.after.pop(key, None)
             return
         if old is not None and old.group:
             self._count(old, -1)
@@ -126,3 +125,30 @@ class Overlay:
             for blob in entry.blobs
             if blob.id not in named
         ]  # fmt: skip
+
+
+class Noted(Generic[T]):
+    """A transaction's change, and which blobs it gave an owner when it last ran."""
+
+    def __init__(self, change: Callable[[Overlay], T]) -> None:
+        self._change = change
+        self._owned: set[bytes] = set()
+        self._ran = self._raised = False
+
+    def __call__(self, view: Overlay) -> T:
+        """Run the change."""
+        self._ran = False
+        try:
+            result = self._change(view)
+        except BaseException:
+            self._raised = True
+            raise
+        self._owned = {blob.id for entry in view.after.values() if entry is not None for blob in entry.blobs}
+        self._ran, self._raised = True, False
+        return result
+
+    def unowned(self, fresh: Sequence[Blob], *, committed: bool) -> list[Blob]:
+        """Those of the blobs that certainly belong to nothing: the change raised, or it was committed and did not name them."""
+        if self._raised:
+            return list(fresh)
+        return [blob for blob in fresh if blob.id not in self._owned] if committed and self._ran else []
