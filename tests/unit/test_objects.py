@@ -10,7 +10,7 @@ from andromede.drivers.blob.fake import Fake
 from andromede.services.object import uploads
 from andromede.services.object.errors import BadPart, NoContainer, NoObject, NotEmpty, NoUpload, NoVersion, Taken, TooSmall
 from andromede.services.object.model import MARKER, Object
-from andromede.services.object.service import Objects
+from andromede.services.object.service import Deletion, Objects
 
 
 @pytest.fixture
@@ -271,3 +271,46 @@ def test_an_upload_that_is_aborted_leaves_nothing(objects):
         run(uploads.abort(objects, place, upload))
     assert objects.store._bytes == {}
     run(objects.remove(place))
+
+
+def test_several_are_deleted_together_and_one_refusal_is_its_own(objects):
+    place = container(objects)
+    for number in range(150):
+        put(objects, place, f"o{number}", b"x")
+
+    def refuse(_before):
+        raise NotEmpty("no")
+
+    wanted = [Deletion(f"o{number}") for number in range(149)] + [Deletion("o149", when=refuse), Deletion("never")]
+    done = run(objects.delete_many(place, wanted))
+    assert [found.name for found in done[:149]] == [f"o{number}" for number in range(149)]
+    assert isinstance(done[149], NotEmpty)
+    assert done[150] is None
+    assert names(objects.listing(place)) == ["o149"]
+    assert len(objects.store._bytes) == 1
+
+
+def test_bytes_move_to_another_class_unless_the_object_was_changed(objects):
+    place = container(objects, versioning="on")
+    old = put(objects, place, "o", b"one")
+    new = put(objects, place, "o", b"two")
+
+    async def move(found, data):
+        blob = await objects.store.write("a", once(data), storage="plain")
+        return await objects.move(place, found, msgspec.structs.replace(found.object, s3={"class": "PLAIN"}), [blob])
+
+    old, new = objects.get(place, "o", old.object.version), objects.get(place, "o")
+    assert run(move(old, b"one"))
+    assert run(move(new, b"two"))
+    for version, data in ((old.object.version, b"one"), (new.object.version, b"two")):
+        found = objects.get(place, "o", version)
+        assert (content(objects, found), found.blobs[0].storage, found.object.s3) == (data, "plain", {"class": "PLAIN"})
+    assert not run(move(new, b"late"))
+    assert len(objects.store._bytes) == 2
+    assert (objects.usage(place).weight, objects.hidden(place).weight) == (3, 3)
+
+
+def test_every_container_is_found(objects):
+    for name in ("x", "y", "z"):
+        container(objects, name)
+    assert sorted((place.account, place.name) for place in objects.everywhere()) == [("a", "x"), ("a", "y"), ("a", "z")]

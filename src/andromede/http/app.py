@@ -9,7 +9,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, cast
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl
 
 import msgspec
 import structlog
@@ -24,7 +24,7 @@ from andromede.core.ids import new_request_id
 from andromede.db.engine import Database
 from andromede.http import faults, wire
 from andromede.http.api import Api, Route
-from andromede.http.policy import Level
+from andromede.http.policy import Level, permitted
 from andromede.http.response import Response
 
 log = structlog.get_logger("api")
@@ -219,7 +219,7 @@ class App:
     def _admit(self, route: Route, ctx: Context) -> None:
         route.policy.check(ctx)
         rules = ctx.caller.rules
-        if rules is not None and route.policy.level is not Level.PUBLIC and not _permitted(rules, route.api.type, ctx):
+        if rules is not None and route.policy.level is not Level.PUBLIC and not permitted(rules, route.api.type, ctx.method, ctx.path):
             raise Forbidden("The application credential's access rules do not allow this request.")
 
     def _work(
@@ -368,23 +368,3 @@ def _body(route: Route, ctx: Context, data: bytes, value: Any) -> dict[str, Any]
             return {}
         raise BadRequest("The request needs a body.")
     return {"body": wire.decode(route.body, data, version=ctx.version)}
-
-
-def _permitted(rules: tuple[tuple[str, str, str], ...], service: str, ctx: Context) -> bool:
-    return any(kind == service and method == ctx.method and _matches(path, ctx.path) for kind, method, path in rules)
-
-
-def _matches(pattern: str, path: str) -> bool:
-    """`*` is one segment, `**` any number, `{name}` one; the pattern is compared with the path's end (prefixes differ)."""
-    wanted, have = [part for part in pattern.split("/") if part], [unquote(part) for part in path.split("/") if part]
-
-    def fits(left: list[str], right: list[str]) -> bool:
-        if not left:
-            return not right
-        if left[0] == "**":
-            return any(fits(left[1:], right[skip:]) for skip in range(len(right) + 1))
-        if not right:
-            return False
-        return (left[0] == "*" or left[0].startswith("{") or left[0] == right[0]) and fits(left[1:], right[1:])
-
-    return any(fits(wanted, have[skip:]) for skip in range(len(have) + 1) if skip <= 1)

@@ -5,6 +5,7 @@ there as it was sent (signatures are over that), header values are UTF-8, and bo
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -18,6 +19,8 @@ from andromede.core.ids import new_request_id
 log = structlog.get_logger("object")
 SLOW = 60.0
 """Seconds that a client may take between two pieces of a body."""
+LINGER, LEFT = 2.0, 1 << 20
+"""Seconds and bytes that are spent on a body that nobody wants, once the answer is known."""
 
 
 class Gone(CloudError):
@@ -60,7 +63,7 @@ class Request:
     """What was asked. raw_path, raw_query: as sent, still quoted; path: unquoted, not necessarily UTF-8; length: of the body,
     None where it comes in chunks; id: of the request, for the log and the answer."""
 
-    __slots__ = ("_receive", "headers", "id", "length", "method", "notes", "path", "raw_path", "raw_query", "remote", "scheme")
+    __slots__ = ("_more", "_receive", "headers", "id", "length", "method", "notes", "path", "raw_path", "raw_query", "remote", "scheme")
 
     def __init__(
         self, method: str, raw_path: str, raw_query: str, headers: Headers, receive: Callable[[], Awaitable[dict[str, Any]]], *,
@@ -76,20 +79,35 @@ class Request:
         if text and not (text.isascii() and text.isdigit()):
             raise BadRequest("The header Content-Length is not a number.")
         self.length = int(text) if text else None if "chunked" in headers.get("transfer-encoding").lower() else 0
+        self._more = self.length != 0
 
     async def body(self) -> AsyncIterator[bytes]:
         """The pieces of the body as they come. Raises Gone."""
         more = True
         while more:
+            self._more = True
             try:
                 message = await asyncio.wait_for(self._receive(), SLOW)
             except TimeoutError:
                 raise Gone("Your socket connection to the server was not read from or written to within the timeout period.") from None
             if message["type"] == "http.disconnect":
                 raise Gone("The connection ended before the whole body had come.")
+            more = self._more = message.get("more_body", False)
             if chunk := message.get("body"):
                 yield chunk
-            more = message.get("more_body", False)
+
+    async def finish(self) -> bool:
+        """Take what is left of the body where that is little, since a client may see no answer before it has sent all. Answers
+        whether all has come: where it has not, and where the client waits to be told to go on, the connection is good for nothing more."""
+        if self._more and "expect" not in self.headers:
+            with contextlib.suppress(Gone, TimeoutError):
+                async with asyncio.timeout(LINGER):
+                    size = 0
+                    async for chunk in self.body():
+                        size += len(chunk)
+                        if size > LEFT:
+                            break
+        return not self._more
 
     async def read(self, most: int) -> bytes:
         """The whole body. Raises BadRequest where it has more than `most` bytes."""
@@ -140,6 +158,8 @@ def serve(face: Face, name: str) -> Callable[..., Awaitable[None]]:
         except Exception:
             log.exception("unexpected", request_id=request.id)
             reply = Reply(500)
+        if not await request.finish():
+            reply.headers.append(("connection", "close"))
         sent = await _send(send, request, reply)
         log.info(
             "request", face=name, method=request.method, path=raw, status=reply.status, bytes=sent, ms=round((monotonic() - began) * 1000, 1),
@@ -153,7 +173,7 @@ async def _send(send: Any, request: Request, reply: Reply) -> int:
     """Send a reply; the bytes of the body that were sent."""
     head = [(key.encode("latin-1"), value.encode("utf-8", "surrogateescape")) for key, value in reply.headers]
     whole = b"" if request.method == "HEAD" else reply.body
-    if reply.stream is None and reply.status not in {204, 304} and not any(key == b"content-length" for key, _ in head):
+    if reply.stream is None and reply.status not in {204, 304} and not any(key.lower() == b"content-length" for key, _ in head):
         head.append((b"content-length", str(len(whole)).encode()))
     await send({"type": "http.response.start", "status": reply.status, "headers": head})
     sent = 0

@@ -4,6 +4,7 @@ The roles are OpenStack's (admin > manager > member > reader, each implying the 
 """
 
 from enum import Enum
+from urllib.parse import unquote
 
 import msgspec
 
@@ -46,3 +47,24 @@ class Policy(msgspec.Struct, frozen=True):
             ctx.refuse(self.name)
         if caller.project_id is None and not self.wide:
             ctx.refuse(self.name)
+
+
+def permitted(rules: tuple[tuple[str, str, str], ...], service: str, method: str, path: str) -> bool:
+    """Whether the access rules of an application credential allow a call."""
+    return any(kind == service and verb == method and _matches(pattern, path) for kind, verb, pattern in rules)
+
+
+def _matches(pattern: str, path: str) -> bool:
+    """`*` is one segment, `**` any number, `{name}` one; the pattern is compared with the path's end (prefixes differ)."""
+    wanted, have = [part for part in pattern.split("/") if part], [unquote(part) for part in path.split("/") if part]
+
+    def fits(left: list[str], right: list[str]) -> bool:
+        if not left:
+            return not right
+        if left[0] == "**":
+            return any(fits(left[1:], right[skip:]) for skip in range(len(right) + 1))
+        if not right:
+            return False
+        return (left[0] == "*" or left[0].startswith("{") or left[0] == right[0]) and fits(left[1:], right[1:])
+
+    return any(fits(wanted, have[skip:]) for skip in range(len(have) + 1) if skip <= 1)

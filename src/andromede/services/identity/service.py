@@ -13,10 +13,15 @@ from andromede.services.identity.leftovers import reconcilers
 from andromede.services.identity.lockout import Rules
 from andromede.services.identity.passwords import Hasher
 from andromede.services.identity.secrets import Box
+from andromede.services.identity.signatures import derived_key
+from andromede.services.identity.signatures import same as same_signature
 from andromede.services.identity.tables import project, user
 from andromede.services.identity.tokens import Known, Signer
 
-__all__ = ["AccessKey", "AccessKeys", "Authenticator", "project_exists", "project_names", "reconcilers", "signing", "user_names"]
+__all__ = [
+    "AccessKey", "AccessKeys", "Authenticator", "derived_key", "project_exists", "project_names", "reconcilers", "same_signature", "signing",
+    "user_names",
+]  # fmt: skip
 
 
 class Authenticator:

@@ -34,7 +34,7 @@ class Signed(msgspec.Struct, kw_only=True):
 
 def same(one: str, other: str) -> bool:
     """Whether two signatures are equal."""
-    return hmac.compare_digest(one.encode(), other.encode())
+    return hmac.compare_digest(one.encode("utf-8", "surrogateescape"), other.encode("utf-8", "surrogateescape"))
 
 
 def derived_key(secret: str, date: str, region: str, service: str) -> bytes:

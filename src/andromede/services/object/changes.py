@@ -170,6 +170,21 @@ def delete(view: View, container: Container, name: str) -> Found | None:
     return Found(name, marker, current=False)
 
 
+def delete_one(
+    view: View, place: Place, container: Container, name: str, version: str | None, when: When | None, *, mark: bool = True
+) -> Found | None:
+    """Delete an object or a version as part of a transaction; see `Objects.delete`. `when` comes before any change."""
+    if version is not None:
+        return delete_version(view, place, name, version, when)
+    entry = view.get(model.object_key(container.id, name))
+    before = model.as_object(entry.value) if entry else None
+    if when is not None:
+        when(before)
+    if before is None and not (mark and container.versioning):
+        return None
+    return delete(view, container, name)
+
+
 def delete_version(view: View, place: Place, name: str, version: str, when: When | None) -> Found | None:
     """Remove one version for good; the newest that is left is current then, unless it is a delete marker."""
     found = find(lambda _shard, key: view.get(key), lambda _shard, *rest: view.scan(*rest), place, name, version)

@@ -72,6 +72,8 @@ class Object(msgspec.Struct, omit_defaults=True, kw_only=True):
     s3: dict[str, Any] = msgspec.field(name="x", default_factory=dict)
     stored: int = msgspec.field(name="b", default=0)
     """Bytes that count: `size`, but of large objects of Swift only their manifest."""
+    posted: int = msgspec.field(name="w", default=0)
+    """When its metadata were changed by Swift's POST, in microseconds; 0 for never since it was put."""
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -10,13 +10,22 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
+from andromede.core.errors import CloudError
 from andromede.drivers.blob import Blob, Entry, Store, Usage, View
 from andromede.services.object import changes, model
 from andromede.services.object.changes import Found, Place, When
 from andromede.services.object.errors import NoContainer, NoObject, NotEmpty, NoVersion, Taken
 from andromede.services.object.model import Account, Container, Object
 
-__all__ = ["Found", "Listed", "Objects", "Place", "When"]
+__all__ = ["Deletion", "Found", "Listed", "Objects", "Place", "When"]
+
+class Deletion(msgspec.Struct, frozen=True):
+    """One of several deletions: as the arguments of `Objects.delete`."""
+
+    name: str
+    version: str | None = None
+    when: When | None = None
+
 
 class Listed(msgspec.Struct, frozen=True):
     """A line of a listing: an object, or a prefix that several share up to the delimiter."""
@@ -70,6 +79,24 @@ class Objects:
 
         lists = [of(shard) for shard in range(self.store.shards)]
         return heapq.merge(*lists, key=lambda place: place.name.encode(), reverse=reverse)
+
+    def accounts(self) -> list[str]:
+        """The accounts that have containers."""
+        found = set()
+        for shard in range(self.store.shards):
+            low, high = b"c\0", b"c\1"
+            while rows := self.store.scan(shard, low, high, 1):
+                name = rows[0][0].split(b"\0", 2)[1].decode()
+                found.add(name)
+                low = model.end(model.container_key(name))
+        return sorted(found)
+
+    def everywhere(self) -> Iterator[Place]:
+        """Every container of every account, in no order that means anything."""
+        for shard in range(self.store.shards):
+            for key, entry in self._each(shard, b"c\0", model.end(b"c\0")):
+                _, account, name = key.decode().split("\0")
+                yield Place(shard, account, name, model.as_container(entry.value))
 
     def usage(self, place: Place) -> Usage:
         """How many objects a container has, and their bytes: what Swift counts, so without earlier versions and parts."""
@@ -213,24 +240,53 @@ class Objects:
 
         return await self.store.commit(place.shard, run)
 
+    async def move(self, place: Place, found: Found, thing: Object, blobs: Sequence[Blob]) -> bool:
+        """Put the bytes of an object, or of a version, elsewhere: `blobs` hold the same, and `thing` says where. Answers whether it
+        was done; where the object was changed meanwhile it is not, and `blobs` are removed."""
+
+        def run(view: View) -> bool:
+            container = changes.container_of(view, place)
+            key = model.object_key(place.id, found.name)
+            group = b"o"
+            entry = view.get(key)
+            if entry is None or model.as_object(entry.value).stamp != found.object.stamp:
+                key, group = model.version_key(place.id, found.name, found.object.stamp), b"v"
+                entry = view.get(key)
+            if entry is None or entry.blobs != found.blobs or model.as_object(entry.value) != found.object:
+                return False
+            view.put(key, Entry(model.pack(thing), tuple(blobs), group + container.id, thing.stored))
+            return True
+
+        return await self.store.commit(place.shard, run, fresh=blobs)
+
     async def delete(self, place: Place, name: str, version: str | None = None, when: When | None = None, *, mark: bool = True) -> Found | None:
         """Delete an object, leaving a delete marker where versions are kept (though none for a name that has nothing, unless
         `mark`), or one version for good. Answers the marker that was made, or the version that was removed; None where there
         was nothing. Raises NoContainer and what `when` raises."""
 
         def run(view: View) -> Found | None:
-            container = changes.container_of(view, place)
-            if version is not None:
-                return changes.delete_version(view, place, name, version, when)
-            entry = view.get(model.object_key(place.id, name))
-            before = model.as_object(entry.value) if entry else None
-            if when is not None:
-                when(before)
-            if before is None and not (mark and container.versioning):
-                return None
-            return changes.delete(view, container, name)
+            return changes.delete_one(view, place, changes.container_of(view, place), name, version, when, mark=mark)
 
         return await self.store.commit(place.shard, run)
+
+    async def delete_many(self, place: Place, wanted: Sequence[Deletion]) -> list[Found | CloudError | None]:
+        """Delete several, a hundred in a transaction; each with what `delete` answers, or what its `when` raised."""
+
+        def some(view: View, each: Sequence[Deletion]) -> list[Found | CloudError | None]:
+            container = changes.container_of(view, place)
+            results: list[Found | CloudError | None] = []
+            for one in each:
+                try:
+                    results.append(changes.delete_one(view, place, container, one.name, one.version, one.when))
+                except CloudError as error:
+                    results.append(error)
+            return results
+
+        results: list[Found | CloudError | None] = []
+        for first in range(0, len(wanted), 100):
+            each = wanted[first : first + 100]
+            results += await self.store.commit(place.shard, lambda view, each=each: some(view, each))  # type: ignore[misc]
+        return results
 
     def listing(
         self, place: Place, *, prefix: str = "", delimiter: str = "", start: str = "", stop: str = "", limit: int = 1000, reverse: bool = False,

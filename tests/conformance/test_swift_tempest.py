@@ -1,0 +1,67 @@
+"""Tempest's object storage tests against Swift in this process, over HTTP. Every test of the list must pass."""
+
+import configparser
+import tempfile
+from pathlib import Path
+
+from andromede.drivers.blob.fake import Fake
+from andromede.http.plain import serve
+from andromede.run import wiring
+from andromede.services.identity import bootstrap
+from andromede.services.object.service import Objects
+from andromede.services.object.swift import Settings, Swift
+from tests.cloud import ADMIN_PASSWORD, Cloud
+from tests.conformance import tempest
+from tests.objects import callers, served
+
+
+def configure(folder: Path, url: str) -> None:
+    """A tempest.conf that only knows Identity and Swift."""
+    sections: dict[str, dict[str, object]] = {
+        "DEFAULT": {"log_file": "tempest.log", "log_dir": folder},
+        "oslo_concurrency": {"lock_path": folder / "lock"},
+        "auth": {
+            "use_dynamic_credentials": True, "admin_username": "admin", "admin_password": ADMIN_PASSWORD, "admin_project_name": "admin",
+            "admin_domain_name": "Default", "create_isolated_networks": False, "tempest_roles": "member",
+        },
+        "identity": {"uri_v3": f"{url}/identity/v3", "auth_version": "v3", "region": "RegionOne", "default_domain_id": "default"},
+        "object-storage": {"operator_role": "member", "reseller_admin_role": "admin", "build_timeout": 30},
+        "object-storage-feature-enabled": {
+            "container_sync": False, "object_versioning": True, "discoverability": True, "tempurl_digest_hashlib": "sha256",
+            "discoverable_apis": "symlink,versioned_writes,object_versioning,slo,dlo,account_quotas,container_quotas,staticweb,formpost,tempurl,"
+            "bulk_upload,bulk_delete",
+        },
+        "service_available": {"cinder": False, "swift": True, "horizon": False, "neutron": False, "nova": False, "glance": False},
+    }  # fmt: skip
+    parser = configparser.ConfigParser(interpolation=None)
+    for section, values in sections.items():
+        parser[section] = {key: str(value) for key, value in values.items()}
+    (folder / "lock").mkdir()
+    with (folder / "tempest.conf").open("w") as file:
+        parser.write(file)
+
+
+def outcome(folder: Path, ids: list[str] | None = None) -> tempest.Outcome:
+    """Run these tests, or all of Tempest's for object storage."""
+    cloud = Cloud(folder)
+    try:
+        settings = Settings(digests=("sha1", "sha256", "sha512"))  # one of Tempest's tests signs a form with SHA-1
+        with (
+            served(lambda: serve(Swift(Objects(Fake()), callers(cloud), settings), "swift")) as swift,
+            served(lambda: wiring.app(cloud.parts, public_url="", threads=4)) as url,
+        ):
+            catalog = {"identity": ("keystone", f"{url}/identity/v3"), "object-store": ("swift", f"{swift}/v1/AUTH_$(project_id)s")}
+            cloud.database.run(lambda db: bootstrap.foundation(db, catalog=catalog))
+            work = Path(tempfile.mkdtemp(dir=folder))
+            configure(work, url)
+            return tempest.run(work, ids or ["tempest.api.object_storage"], seconds=1500)
+    finally:
+        cloud.close()
+
+
+def test_what_tempest_tests_of_object_storage(tmp_path):
+    ids = tempest.wanted("object_storage")
+    found = outcome(tmp_path, ids)
+    assert not found.failed, "\n\n".join(f"{name}\n{why}" for name, why in found.failed.items())
+    assert not found.skipped, found.skipped
+    assert found.passed == set(ids)
