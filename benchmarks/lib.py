@@ -113,9 +113,14 @@ end
 """
 
 
-def wrk(url: str, *, clients: int, seconds: int, method: str = "GET", body: bytes = b"", headers: dict[str, str] | None = None) -> dict[str, float]:
-    """One run of wrk: rate (requests/s), p50 and p99 (ms), bad (answers that are no success), broken (connections)."""
-    script = _LUA + f'wrk.method = "{method}"\n'
+def wrk(
+    url: str, *, clients: int, seconds: int, method: str = "GET", body: bytes = b"", headers: dict[str, str] | None = None, script: str = "",
+) -> dict[str, float]:  # fmt: skip
+    """One run of wrk: rate (requests/s), p50 and p99 (ms), bad (answers that are no success), broken (connections).
+
+    script: further Lua, which may say what each request is.
+    """
+    script = f'{_LUA}wrk.method = "{method}"\n{script}'
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as file, tempfile.NamedTemporaryFile() as payload:
         if body:
             payload.write(body)

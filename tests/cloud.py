@@ -14,6 +14,7 @@ from andromede.agent.host import HostLoop
 from andromede.agent.inside import InsideHosts
 from andromede.db.base import metadata
 from andromede.db.engine import Database
+from andromede.drivers.blob.fake import Fake as FakeStore
 from andromede.drivers.hypervisor.fake import Fake
 from andromede.drivers.network.fake import FakeFabric, FakePlug
 from andromede.engine.client import LIVE
@@ -28,6 +29,7 @@ from andromede.services.identity import service as identity
 from andromede.services.identity.passwords import Hasher
 from andromede.services.image.store import ImageStore
 from andromede.services.network import service as network
+from andromede.services.object.service import Objects
 
 URL = "http://cloud.test"
 ADMIN_PASSWORD, USER_PASSWORD = "admin-secret", "user-secret"
@@ -138,7 +140,7 @@ class Cloud:
         self._waker = wiring.Inside()
         self.parts = wiring.assemble(
             self.database, settings or Settings(), waker=self._waker, hosts=self.hosts, images=self.images, signing=self.signing,
-            fabric=self.fabric,
+            fabric=self.fabric, objects=Objects(FakeStore()),
         )  # fmt: skip
         self.engine: Engine | None = None
         self.database.run(self._begin)
@@ -148,7 +150,7 @@ class Cloud:
         self.user = self.sign_in("demo", USER_PASSWORD, "demo")
 
     def _begin(self, db) -> None:
-        catalog = {kind: (name, URL + path) for kind, (name, path) in wiring.CATALOG.items()}
+        catalog = wiring.catalog(URL, f"{URL}:8080", f"{URL}:9000")
         bootstrap.foundation(db, catalog=catalog)
         bootstrap.person(db, HASHER, name="admin", secret=ADMIN_PASSWORD, project_name="admin", roles=("admin",), system=True)
         bootstrap.person(db, HASHER, name="demo", secret=USER_PASSWORD, project_name="demo", roles=("member",))

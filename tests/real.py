@@ -1,5 +1,6 @@
 """A real cloud for the tests: made by the CLI in a folder of its own, with real guests and real OVN, and destroyed at the end."""
 
+import contextlib
 import os
 import shutil
 import socket
@@ -12,6 +13,14 @@ from andromede.run.client import Client
 from andromede.run.home import Home
 
 
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+
+
 class RealCloud:
     """`cloud.cli("status")` runs the command line; `cloud.admin` and `cloud.user` are clients of its APIs."""
 
@@ -22,11 +31,10 @@ class RealCloud:
         self.person.mkdir(mode=0o700)
         self.path = self.folder / "home"
         self.path.mkdir(mode=0o755)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port, self.swift_port, self.s3_port = _free_ports(3)
         self.url = f"http://127.0.0.1:{self.port}"
-        text = f'[api]\nport = {self.port}\n\n[network]\npublic_cidr = "{public}"\n\n{settings}\n'
+        ports = f"[api]\nport = {self.port}\n\n[object]\nswift_port = {self.swift_port}\ns3_port = {self.s3_port}\n"
+        text = f'{ports}\n[network]\npublic_cidr = "{public}"\n\n{settings}\n'
         (self.path / "andromede.toml").write_text(text)
         self.home = Home.at(self.path)
 

@@ -128,6 +128,42 @@ def image(name: str = "", /, *, home: HomeOption = None) -> None:
     out.print(f"\nThe image is {found['id']}: openstack image show {name}")
 
 
+storage = App(name="storage", help="What the object store holds, and whether it is whole.")
+app.command(storage)
+
+
+@storage.command(name="usage")
+def storage_usage(*, home: HomeOption = None) -> None:
+    """Show what each project keeps, and what it takes on disk."""
+    from andromede.run.storage import usage
+
+    usage(_home(home))
+
+
+@storage.command(name="check")
+def storage_check(*, repair: bool = False, fast: bool = False, home: HomeOption = None) -> None:
+    """Compare the index with the data, and every byte with its checksum; the cloud may run meanwhile.
+
+    Parameters
+    ----------
+    repair
+        Build the index again where it differs, and remove what belongs to nothing.
+    fast
+        Leave the bytes of large objects unread.
+    """
+    from andromede.run.storage import check
+
+    check(_home(home), repair=repair, deep=not fast)
+
+
+@storage.command(name="compact")
+def storage_compact(*, home: HomeOption = None) -> None:
+    """Give back the room of what was removed. The engine does so by itself from time to time."""
+    from andromede.run.storage import compact
+
+    compact(_home(home))
+
+
 @app.command(help_flags=[], version_flags=[])
 def openstack(*tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]) -> None:
     """Run the standard client, signed in as the first user (`--os-cloud andromede-admin` for the admin)."""
@@ -140,7 +176,7 @@ def openstack(*tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen
 
 
 @app.command(show=False)
-def process(name: Literal["api", "engine", "agent", "supervisor"], *, home: HomeOption = None) -> None:
+def process(name: Literal["api", "object", "engine", "agent", "supervisor"], *, home: HomeOption = None) -> None:
     """Run one process of the cloud in the foreground; for systemd."""
     from andromede.run.home import Home
     from andromede.run.processes import PROCESSES

@@ -94,6 +94,7 @@ def destroy(home: Home) -> None:
     from andromede.run.first import forget_clouds
 
     forget_clouds(home)
+    shutil.rmtree(home.objects, ignore_errors=True)
     keep = {"runtime"} if home.path == DEFAULT else set()
     for entry in home.path.iterdir():
         if entry.name in keep:

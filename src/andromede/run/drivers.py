@@ -3,11 +3,14 @@
 Each driver is imported where it is used: a process holds only what it drives.
 """
 
+import contextlib
+import os
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from andromede.core.daemon import Daemon
+from andromede.drivers.blob import Store
 from andromede.drivers.hypervisor import Hypervisor
 from andromede.drivers.network import Fabric, Plug
 from andromede.drivers.network.ovn.layout import Layout
@@ -84,6 +87,23 @@ def fabric(home: Home) -> Fabric:
     from andromede.drivers.network.ovn.fabric import OvnFabric
 
     return OvnFabric(layout(home).nb, chassis=(home.host,))
+
+
+def store(home: Home) -> Store:
+    """Where objects are."""
+    from andromede.drivers.blob.local import Local
+
+    return Local(home.objects, master_key(home.keys))
+
+
+def master_key(folder: Path) -> bytes:
+    """The key that the keys of all tenants are wrapped with; made where it is missing. Who loses it loses every encrypted object."""
+    path = folder / "objects.master"
+    with contextlib.suppress(FileExistsError), os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(os.urandom(32))
+        file.flush()
+        os.fsync(file.fileno())
+    return path.read_bytes()
 
 
 def host_drivers(home: Home) -> tuple[Hypervisor, Plug]:

@@ -7,6 +7,7 @@ import pwd
 import socket
 import subprocess
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -58,6 +59,12 @@ class Home(msgspec.Struct, frozen=True):
         return self.path / "images"
 
     @property
+    def objects(self) -> Path:
+        """Data and index of the object store."""
+        given = self.settings.object.folder
+        return Path(given) / f"objects-{self.tag}" if given else self.path / "objects"
+
+    @property
     def run(self) -> Path:
         """Sockets and pid files."""
         return self.path / "run"
@@ -106,11 +113,23 @@ class Home(msgspec.Struct, frozen=True):
     @property
     def url(self) -> str:
         """Where clients reach the API."""
+        return self.settings.api.public_url.rstrip("/") or self._at(self.settings.api.port)
+
+    @property
+    def swift_url(self) -> str:
+        """Where clients reach Swift."""
+        return self._at(self.settings.object.swift_port)
+
+    @property
+    def s3_url(self) -> str:
+        """Where clients reach S3."""
+        return self._at(self.settings.object.s3_port)
+
+    def _at(self, port: int) -> str:
+        """An address of ours: the public host of the API where one is set, at another port."""
         api = self.settings.api
-        if api.public_url:
-            return api.public_url.rstrip("/")
-        name = f"[{api.listen}]" if ":" in api.listen else api.listen
-        return f"{'https' if api.tls_certificate else 'http'}://{name}:{api.port}"
+        host = urlsplit(api.public_url).hostname or api.listen
+        return f"{'https' if api.tls_certificate else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
 
     def make(self) -> None:
         """The user, and the directories with their owners and modes; idempotent. Raises CloudError where the disk does not take them."""
@@ -123,7 +142,7 @@ class Home(msgspec.Struct, frozen=True):
     def _make(self, uid: int, gid: int) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
         self.path.chmod(0o711)
-        ours = {self.path / "db": 0o700, self.keys: 0o700, self.images: 0o750}
+        ours = {self.path / "db": 0o700, self.keys: 0o700, self.images: 0o750, self.objects: 0o700}
         roots = {self.logs: 0o700, self.cache: 0o700, self.secrets: 0o700, self.host_state: 0o711}
         for folder, mode in {**ours, **roots, self.run: 0o770}.items():
             folder.mkdir(exist_ok=True)

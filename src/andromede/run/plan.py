@@ -43,6 +43,7 @@ def programs(home: Home) -> list[Daemon]:
         ours("engine", str(home.engine_socket)),
         ours("agent", str(home.agent_socket), root=True, enter=enter),
         ours("api", f"tcp:{host}:{given.port}"),
+        ours("object", f"tcp:{host}:{home.settings.object.s3_port}"),
     ]
 
 

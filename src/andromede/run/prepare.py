@@ -19,12 +19,11 @@ def prepare(home: Home, words: dict[str, str]) -> None:
         upgrade(database)
         identity.make_keys(home.keys)
         hasher = Hasher(settings.identity.password_hash, settings.identity.bcrypt_rounds)
-        catalog = {kind: (name, home.url + path) for kind, (name, path) in wiring.CATALOG.items()}
         compute = settings.compute
         ratios = {"cpu_ratio": compute.cpu_ratio, "ram_ratio": compute.ram_ratio, "disk_ratio": compute.disk_ratio}
 
         def fill(db):  # type: ignore[no-untyped-def]
-            bootstrap.foundation(db, catalog=catalog, region_id=settings.identity.region)
+            bootstrap.foundation(db, catalog=wiring.catalog(home.url, home.swift_url, home.s3_url), region_id=settings.identity.region)
             bootstrap.person(db, hasher, name="admin", secret=words["admin"], project_name="admin", roles=("admin",), system=True)
             bootstrap.person(db, hasher, name="demo", secret=words["demo"], project_name="demo", roles=("member",))
             flavors.seed(db)

@@ -5,6 +5,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 import threading
@@ -24,39 +25,59 @@ logger = structlog.get_logger("process")
 
 
 def api(home: Home) -> None:
-    """Serve HTTP."""
+    """Serve the OpenStack APIs."""
     from granian.constants import Interfaces
-    from granian.server.embed import Server as Embedded
 
     from andromede.http.rsgi import Rsgi
     from andromede.run.wiring import application
 
     log.configure()
+    with application(home) as app:
+        asyncio.run(_serve(home, {home.settings.api.port: Rsgi(app)}, Interfaces.RSGI))
+
+
+def objects(home: Home) -> None:
+    """Serve Swift and S3, in as many processes as the settings say; this one keeps them running."""
+    from granian.constants import Interfaces
+
+    from andromede.run import workers
+    from andromede.run.wiring import object_faces
+
+    log.configure()
+
+    def work(lifeline: int) -> None:
+        with object_faces(home) as faces:
+            asyncio.run(_serve(home, faces, Interfaces.ASGI, lifeline))
+
+    workers.keep(home.settings.object.workers or min(os.cpu_count() or 1, 8), work)
+
+
+async def _serve(home: Home, faces: dict[int, Any], interface: Any, lifeline: int | None = None) -> None:
+    """Serve applications by port until SIGTERM, or until `lifeline` ends; other processes may serve the same ports."""
+    from granian.server.embed import Server as Embedded
+
     given = home.settings.api
     tls: dict[str, Any] = {}
     if given.tls_certificate:
         tls = {"ssl_cert": Path(given.tls_certificate), "ssl_key": Path(given.tls_key)}
-    with application(home) as app:
-
-        async def run() -> None:
-            server: Any = Embedded(
-                Rsgi(app), address=given.listen, port=given.port, interface=Interfaces.RSGI, websockets=False, log_enabled=False,
-                backlog=1024, **tls,
-            )  # fmt: skip
-            loop, ending = asyncio.get_running_loop(), asyncio.Event()
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, ending.set)
-            serving = asyncio.create_task(server.serve())
-            lean.settled()
-            ended = asyncio.create_task(ending.wait())
-            await asyncio.wait({serving, ended}, return_when=asyncio.FIRST_COMPLETED)
-            if serving.done():
-                serving.result()
-            server.stop()
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(serving, 5)
-
-        asyncio.run(run())
+    servers: list[Any] = [
+        Embedded(app, address=given.listen, port=port, interface=interface, websockets=False, log_enabled=False, backlog=1024, **tls)
+        for port, app in faces.items()
+    ]
+    loop, ending = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ending.set)
+    if lifeline is not None:
+        loop.add_reader(lifeline, ending.set)
+    serving = {asyncio.create_task(server.serve()) for server in servers}
+    lean.settled()
+    ended = asyncio.create_task(ending.wait())
+    done, _ = await asyncio.wait({*serving, ended}, return_when=asyncio.FIRST_COMPLETED)
+    for task in done & serving:
+        task.result()
+    for server in servers:
+        server.stop()
+    await asyncio.wait(serving, timeout=5)
 
 
 def engine(home: Home) -> None:
@@ -125,7 +146,7 @@ def supervisor(home: Home) -> None:
     Supervisor(known, home.run, home.logs).supervise()
 
 
-PROCESSES = {"api": api, "engine": engine, "agent": agent, "supervisor": supervisor}
+PROCESSES = {"api": api, "object": objects, "engine": engine, "agent": agent, "supervisor": supervisor}
 
 
 if __name__ == "__main__":

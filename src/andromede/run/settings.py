@@ -125,6 +125,21 @@ class Image(Section):
     """Hosts that `web-download` may fetch from although they are inside (loopback, private ranges)."""
 
 
+class Object(Section):
+    """The object store, through Swift and S3. It listens on the address of the API, with its certificate."""
+
+    swift_port: int = 8080
+    """Port of Swift."""
+    s3_port: int = 9000
+    """Port of S3, which is served at the root."""
+    s3_domain: str = ""
+    """Domain under which buckets are hosts of their own (`bucket.DOMAIN`); paths only when empty."""
+    workers: int = 0
+    """Processes that serve objects; as many as the machine has cores when 0, eight at most."""
+    folder: str = ""
+    """Folder, such as a disk's, in which objects are kept; the state directory when empty."""
+
+
 class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """The whole file."""
 
@@ -135,6 +150,7 @@ class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     compute: Compute = msgspec.field(default_factory=Compute)
     engine: Engine = msgspec.field(default_factory=Engine)
     image: Image = msgspec.field(default_factory=Image)
+    object: Object = msgspec.field(default_factory=Object)
 
 
 LOOPBACK = ("127.", "::1", "localhost")

@@ -1,6 +1,7 @@
 """`andromede status` and `andromede operations`: what is, in tables."""
 
 from datetime import timedelta
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -78,15 +79,15 @@ def _word(good: bool) -> str:
 
 
 def _memory(pid: int | None) -> str:
-    """Proportional set size of a process, in MiB."""
+    """Proportional set size of a process and of its workers, in MiB."""
     if pid is None:
         return ""
     try:
-        with open(f"/proc/{pid}/smaps_rollup") as file:  # noqa: PTH123
-            sizes = [int(line.split()[1]) for line in file if line.startswith("Pss:")]
+        workers = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        rolls = [Path(f"/proc/{one}/smaps_rollup").read_text() for one in (pid, *workers)]
     except OSError:
         return ""
-    return f"{sum(sizes) / 1024:.0f} MiB"
+    return f"{sum(int(line.split()[1]) for roll in rolls for line in roll.splitlines() if line.startswith('Pss:')) / 1024:.0f} MiB"
 
 
 def operations(home: Home) -> None:

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from andromede.core.errors import CloudError
 from andromede.run import supervisor
 from andromede.run.home import Home, ensure_user
+from andromede.run.settings import Settings
 
 _WAIT = 60.0
 out = Console(highlight=False)
@@ -51,7 +52,7 @@ def up(home: Home) -> None:
     first = not (home.secrets / "ready").exists()
     if running is None:
         supervisor.end_orphans(home.run)
-        _check_port(settings.api.listen, settings.api.port)
+        _check_ports(settings)
         if settings.api.tls_certificate:
             from andromede.run import tls
 
@@ -129,19 +130,21 @@ def _secret(home: Home, name: str) -> str:
     return path.read_text().strip()
 
 
-def _check_port(address: str, port: int) -> None:
+def _check_ports(settings: Settings) -> None:
     import socket
 
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((address, port))
-        except OSError as error:
-            raise CloudError(
-                f"{address}:{port} cannot be listened on ({error.strerror}). "
-                "Another program has it: end that, or set another api.port in the settings."
-            ) from error
+    address = settings.api.listen
+    ports = {"api.port": settings.api.port, "object.swift_port": settings.object.swift_port, "object.s3_port": settings.object.s3_port}
+    for name, port in ports.items():
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((address, port))
+            except OSError as error:
+                raise CloudError(
+                    f"{address}:{port} cannot be listened on ({error.strerror}). "
+                    f"Another program has it: end that, or set another {name} in the settings."
+                ) from error
 
 
 def _start(home: Home) -> None:

@@ -25,6 +25,8 @@ from andromede.services.identity import leftovers
 from andromede.services.image import service as image
 from andromede.services.image.store import ImageStore
 from andromede.services.network import service as network
+from andromede.services.object.reconcile import reconcilers as of_objects
+from andromede.services.object.service import Objects
 
 if TYPE_CHECKING:
     from andromede.http.api import Api
@@ -32,12 +34,16 @@ if TYPE_CHECKING:
     from andromede.services.identity.auth import Signing
     from andromede.services.identity.lockout import Rules
 
-CATALOG = {
-    "identity": ("keystone", "/identity/v3"),
-    "compute": ("nova", "/compute/v2.1"),
-    "image": ("glance", "/image"),
-    "network": ("neutron", "/network"),
-}
+def catalog(api: str, swift: str, s3: str) -> dict[str, tuple[str, str]]:
+    """What the catalog of a cloud says, from where each face is reached: name and address by the type of a service."""
+    return {
+        "identity": ("keystone", f"{api}/identity/v3"),
+        "compute": ("nova", f"{api}/compute/v2.1"),
+        "image": ("glance", f"{api}/image"),
+        "network": ("neutron", f"{api}/network"),
+        "object-store": ("swift", f"{swift}/v1/AUTH_%(project_id)s"),
+        "s3": ("s3", s3),
+    }
 
 
 def apis() -> "list[Api]":
@@ -59,7 +65,8 @@ def kinds() -> list[Kind]:
 
 def reconcilers(parts: Parts) -> list[Reconciler]:
     """Every reconciler."""
-    return [purge(parts.database), *hosts.reconcilers(parts), *network.reconcilers(parts), *image.reconcilers(parts), *leftovers.reconcilers(parts)]
+    services = (hosts.reconcilers, network.reconcilers, image.reconcilers, leftovers.reconcilers, of_objects)
+    return [purge(parts.database), *(one for of in services for one in of(parts))]
 
 
 def rules(settings: Settings) -> "Rules":
@@ -81,10 +88,10 @@ def signing(home: Home, database: Database) -> "Signing":
 
 def assemble(
     database: Database, settings: Settings, *, waker: Waker, hosts: Hosts, images: ImageStore, signing: "Signing | None" = None,
-    fabric: Fabric | None = None,
+    fabric: Fabric | None = None, objects: Objects | None = None,
 ) -> Parts:  # fmt: skip
-    """What services find in `ctx.parts` and reconcilers in `parts`; only the API signs people in, only the engine has the fabric."""
-    optional = {"fabric": fabric, "signing": signing}
+    """What services find in `ctx.parts` and reconcilers in `parts`; only the API signs people in, only the engine has the fabric and the objects."""
+    optional = {"fabric": fabric, "objects": objects, "signing": signing}
     known = {name: part for name, part in optional.items() if part is not None}
     return Parts(database=database, settings=settings, operations=Operations(waker), hosts=hosts, images=images, chassis=find_chassis, **known)
 
@@ -121,6 +128,31 @@ def application(home: Home) -> "Iterator[App]":
         _close(parts)
 
 
+@contextlib.contextmanager
+def object_faces(home: Home) -> "Iterator[dict[int, Any]]":
+    """The ASGI applications of a process that serves objects, by port."""
+    from andromede.http.plain import serve
+    from andromede.run import drivers
+    from andromede.services.identity import service as identity
+    from andromede.services.object.callers import Callers
+    from andromede.services.object.s3 import settings as s3
+    from andromede.services.object.s3.face import S3
+    from andromede.services.object.swift.face import Swift
+
+    database, store, given = Database(home.database_url), drivers.store(home), home.settings.object
+    proving = signing(home, database)
+    callers, objects = Callers(identity.Authenticator(proving.known), identity.AccessKeys(proving)), Objects(store)
+    try:
+        yield {
+            given.swift_port: serve(Swift(objects, callers), "swift"),
+            given.s3_port: serve(S3(objects, callers, s3.Settings(region=home.settings.identity.region, domain=given.s3_domain)), "s3"),
+        }
+    finally:
+        proving.known.close()
+        store.close()
+        database.close()
+
+
 class Inside:
     """Wakes an engine in this process."""
 
@@ -135,10 +167,10 @@ class Inside:
 @contextlib.contextmanager
 def engine(home: Home) -> Iterator[Engine]:
     """The engine's process."""
-    from andromede.run.drivers import fabric
+    from andromede.run.drivers import fabric, store
 
     database, waker = Database(home.database_url), Inside()
-    parts = assemble(**_common(home, database, waker), fabric=fabric(home))
+    parts = assemble(**_common(home, database, waker), fabric=fabric(home), objects=Objects(store(home)))
     running = Engine(database, parts, kinds(), reconcilers(parts), name=process_name(home.host), socket_path=home.engine_socket)
     waker.engine = running
     teller = Teller(running, home.metrics_socket, home.settings.engine.metrics_port)
@@ -147,6 +179,7 @@ def engine(home: Home) -> Iterator[Engine]:
     finally:
         teller.close()
         parts.fabric.close()
+        parts.objects.store.close()
         _close(parts)
 
 
