@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 VERSION = "2.38.0"
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "andromede-tests" / f"swift-{VERSION}"
+CACHE = Path(os.environ.get("ANDROMEDE_CACHE", "/var/cache/andromede")) / "tests"
+FOLDER = CACHE / f"swift-{VERSION}"
 PIPELINE = (
     "catch_errors gatekeeper healthcheck listing_formats bulk tempurl formpost people keystoneauth staticweb copy container-quotas account-quotas "
     "slo dlo versioned_writes symlink proxy-server"
@@ -30,19 +31,19 @@ class Absent(Exception):
 
 def installed() -> Path:
     """The `bin` folder of Swift's environment, made where it is not there yet. Raises Absent."""
-    done = CACHE / "done"
+    done = FOLDER / "done"
     if not done.exists():
-        shutil.rmtree(CACHE, ignore_errors=True)
-        CACHE.mkdir(parents=True)
-        venv.create(CACHE, with_pip=True)
+        shutil.rmtree(FOLDER, ignore_errors=True)
+        FOLDER.mkdir(parents=True)
+        venv.create(FOLDER, with_pip=True)
         made = subprocess.run(
-            [CACHE / "bin/pip", "install", "-q", "--disable-pip-version-check", f"swift=={VERSION}", "setuptools<81"], capture_output=True, text=True,
-            timeout=500, check=False,
+            [FOLDER / "bin/pip", "install", "-q", "--disable-pip-version-check", f"swift=={VERSION}", "setuptools<81"],
+            capture_output=True, text=True, timeout=500, check=False,
         )  # fmt: skip
         if made.returncode:
             raise Absent(f"Swift {VERSION} cannot be installed: {made.stderr[-400:]}")
         done.touch()
-    return CACHE / "bin"
+    return FOLDER / "bin"
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""The commands of docs/guide/first-steps.md, run in their order against the real cloud by a shell; what the page shows they answer, they answer."""
+"""The commands of the guide's pages, run in their order against the real cloud by a shell; what a page shows they answer, they answer."""
 
 import os
 import re
@@ -6,19 +6,24 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "guide" / "first-steps.md"
+from tests.conformance import clients
+
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guide"
 
 
 def commands(text: str) -> list[tuple[str, str]]:
-    """(command, what the page shows of its output) of every line that begins with `$ ` in the console blocks."""
+    """(command, what the page shows of its output) of every line that begins with `$ ` in the console blocks; `> ` goes on with it."""
     found: list[list[str]] = []
     for block in re.findall(r"^```console\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
         assert block.startswith("$ "), block
         for line in block.splitlines():
             if line.startswith("$ "):
                 found.append([line[2:]])
+            elif line.startswith("> "):
+                found[-1][0] += f"\n{line[2:]}"
             else:
                 found[-1].append(line)
     return [(lines[0], "\n".join(lines[1:])) for lines in found]
@@ -56,11 +61,14 @@ def person(cloud, folder: Path) -> dict[str, str]:
     return env | {"HOME": str(home), "PATH": f"{programs}:{os.environ['PATH']}", "PYTHONWARNINGS": "ignore", "COLUMNS": "200"}
 
 
-def test_the_first_steps_work_as_written(real, tmp_path):
-    steps = commands(PAGE.read_text())
+def follow(page: str, cloud, folder: Path, path: str = "") -> None:
+    """Run a page. path: a folder with further programs."""
+    steps = commands((GUIDE / page).read_text())
     script = "set -eu -o pipefail\n" + "".join(f"printf '@@{number}@@'\n{command}\n" for number, (command, _) in enumerate(steps))
+    env = person(cloud, folder)
+    env["PATH"] = env["PATH"].replace(":", f":{path}:" if path else ":", 1)
     done = subprocess.run(
-        ["timeout", "--kill-after=5", "540", "bash", "-c", script], cwd=tmp_path, env=person(real, tmp_path), stdin=subprocess.DEVNULL,
+        ["timeout", "--kill-after=5", "540", "bash", "-c", script], cwd=folder, env=env, stdin=subprocess.DEVNULL,
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     said = dict(re.findall(r"@@(\d+)@@(.*?)(?=@@|\Z)", done.stdout, re.DOTALL))
@@ -72,3 +80,15 @@ def test_the_first_steps_work_as_written(real, tmp_path):
         if not matches(shown, said[str(number)])
     ]
     assert not wrong, "\n\n".join(wrong)
+
+
+def test_the_first_steps_work_as_written(real, tmp_path):
+    follow("first-steps.md", real, tmp_path)
+
+
+def test_object_storage_works_as_written(real, tmp_path):
+    try:
+        have = clients.installed()
+    except clients.Absent as why:
+        pytest.skip(str(why))
+    follow("object-storage.md", real, tmp_path, str(have))

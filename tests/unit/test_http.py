@@ -11,8 +11,7 @@ from sqlalchemy import Column, Integer, MetaData, String, Table, create_engine, 
 from andromede.core.context import Caller, Context, Query
 from andromede.core.errors import BadRequest, CloudError, Forbidden, NotAcceptable, QuotaExceeded, Unauthorized
 from andromede.http import faults, paging, wire
-from andromede.http.app import _matches
-from andromede.http.policy import Level, Policy
+from andromede.http.policy import Level, Policy, _matches
 from andromede.http.versions import Microversions, parse, show
 from andromede.http.wire import Body, Wire, between, since, until
 

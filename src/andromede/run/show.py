@@ -29,7 +29,7 @@ def status(home: Home) -> bool:
     pid = supervisor.pid_of(home.run)
     table = Table("Process", "State", "PID", "Memory", "Restarts", "Why not", box=None, pad_edge=False)
     well = pid is not None
-    table.add_row("supervisor", _word(well), str(pid or ""), _memory(pid), "", "" if well else "not running: andromede up")
+    table.add_row("supervisor", _word(well), str(pid or ""), _memory(pid, workers=False), "", "" if well else "not running: andromede up")
     found = supervisor.status(home.run).get("programs")
     for one in found if isinstance(found, list) else []:
         alive_now = one["running"] and (pid is not None or one["outlives"])
@@ -78,13 +78,13 @@ def _word(good: bool) -> str:
     return "[green]up[/]" if good else "[red]down[/]"
 
 
-def _memory(pid: int | None) -> str:
-    """Proportional set size of a process and of its workers, in MiB."""
+def _memory(pid: int | None, *, workers: bool = True) -> str:
+    """Proportional set size of a process, and of the workers it started, in MiB."""
     if pid is None:
         return ""
     try:
-        workers = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        rolls = [Path(f"/proc/{one}/smaps_rollup").read_text() for one in (pid, *workers)]
+        started = Path(f"/proc/{pid}/task/{pid}/children").read_text().split() if workers else []
+        rolls = [Path(f"/proc/{one}/smaps_rollup").read_text() for one in (pid, *started)]
     except OSError:
         return ""
     return f"{sum(int(line.split()[1]) for roll in rolls for line in roll.splitlines() if line.startswith('Pss:')) / 1024:.0f} MiB"
