@@ -3,8 +3,10 @@
     sudo python benchmarks/up.py [ROUNDS] [--fake]
 
 There is no peer that does the same; the ratio is to the bare start of the Python interpreter, which says how busy the machine is.
+`up` says that the cloud serves, and then waits for the first server to boot; the clock stops between the two.
 """
 
+import os
 import subprocess
 import sys
 import time
@@ -32,6 +34,21 @@ def interpreter() -> float:
     return time.monotonic() - began
 
 
+def second_up(made) -> float:
+    """Seconds until all endpoints answer."""
+    env = {**os.environ, "ANDROMEDE_PERSON": str(made.person), "COLUMNS": "200"}
+    command = [sys.executable, "-m", "andromede.run.cli", "up", "--home", str(made.path)]
+    began = time.monotonic()
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True, cwd="/") as process:
+        said = any("The cloud serves" in line for line in process.stdout)
+        lib.until(lambda: answers(made.url), 60, "the APIs do not answer")
+        seconds = time.monotonic() - began
+        process.stdout.read()
+    if not said or process.returncode:
+        raise SystemExit("up failed")
+    return seconds
+
+
 def main() -> None:
     rounds = next((int(word) for word in sys.argv[1:] if word.isdecimal()), 5)
     lib.isolate()
@@ -43,10 +60,7 @@ def main() -> None:
         for _ in range(rounds):
             made.cli("down", "--servers")
             bare.append(interpreter())
-            began = time.monotonic()
-            made.cli("up")
-            lib.until(lambda: answers(made.url), 60, "the APIs do not answer")
-            whole.append(time.monotonic() - began)
+            whole.append(second_up(made))
         found = lib.middle(whole)
         lib.say(f"second up, median of {rounds}", seconds=found, least=min(whole), most=max(whole))
         lib.say("a bare interpreter", seconds=lib.middle(bare), ratio=found / lib.middle(bare))

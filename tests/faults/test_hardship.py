@@ -179,7 +179,7 @@ def test_a_missing_program_is_named_with_the_reason(tmp_path):
     keeper._start(keeper._kept[0])
     keeper._tell()
     (told,) = supervisor.status(tmp_path)["programs"]
-    assert told["said"] == "/usr/sbin/not-here cannot be started: No such file or directory"
+    assert told["said"] == "not-here is not installed"
     assert told["running"] is False
 
 

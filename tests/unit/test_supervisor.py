@@ -8,9 +8,11 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from andromede.core.daemon import Daemon, is_ready
+from andromede.core.errors import CloudError
 from andromede.run import supervisor
 
 SERVE = """
@@ -89,6 +91,36 @@ def test_a_program_that_cannot_start_is_named_and_tried_again(tmp_path, supervis
     until(ready(tmp_path, "there"))
     until(lambda: programs(tmp_path)["absent"]["restarts"] >= 2)
     assert programs(tmp_path)["absent"]["said"] == "program is not installed"
+
+
+def test_more_programs_come_before_the_first_ones_once_those_were_started(tmp_path):
+    first, later = (msgspec.convert(daemon(tmp_path, name), Daemon) for name in ("first", "later"))
+    keeper = supervisor.Supervisor([first], tmp_path, tmp_path, then=lambda: [later])
+    try:
+        keeper._start_all()
+        assert supervisor.status(tmp_path)["complete"] is False
+        assert keeper._kept[0].running
+        keeper._start_more()
+        assert [kept.daemon.name for kept in keeper._kept] == ["later", "first"]
+        assert all(kept.running for kept in keeper._kept)
+        assert supervisor.status(tmp_path)["complete"] is True
+    finally:
+        keeper._stop_all()
+
+
+def test_a_host_that_cannot_be_made_ready_ends_everything_and_says_why(tmp_path):
+    def refuse():
+        raise CloudError("There is no room for a bridge.") from OSError("ENOSPC")
+
+    keeper = supervisor.Supervisor([msgspec.convert(daemon(tmp_path, "one"), Daemon)], tmp_path, tmp_path, then=refuse)
+    try:
+        keeper._start_all()
+        keeper._start_more()
+        keeper._tell()
+        assert keeper._ending
+        assert supervisor.status(tmp_path)["failed"] == "There is no room for a bridge. ENOSPC"
+    finally:
+        keeper._stop_all()
 
 
 def test_what_guests_depend_on_outlives_the_supervisor_and_is_adopted(tmp_path, supervise):

@@ -117,15 +117,15 @@ def metrics(*, home: HomeOption = None) -> None:
 def image(name: str = "", /, *, home: HomeOption = None) -> None:
     """Build the guest image NAME (petit, debian) and offer it to everybody in the cloud; without a name, list what there is."""
     from andromede.run.guest_images import listing, offer
-    from andromede.run.up import Steps, out
+    from andromede.run.up import Steps
 
-    where = _home(home)
+    where, steps = _home(home), Steps()
     if not name:
         for known, what in listing():
-            out.print(f"{known:8} {what}")
+            steps.out.print(f"{known:8} {what}")
         return
-    found = offer(where, name, Steps())
-    out.print(f"\nThe image is {found['id']}: openstack image show {name}")
+    found = offer(where, name, steps)
+    steps.out.print(f"\nThe image is {found['id']}: openstack image show {name}")
 
 
 storage = App(name="storage", help="What the object store holds, and whether it is whole.")

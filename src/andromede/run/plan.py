@@ -19,32 +19,30 @@ class _Network(msgspec.Struct):
     failed: str = ""
 
 
-def programs(home: Home) -> list[Daemon]:
-    """What the supervisor keeps running.
-
-    Our own processes wait for no daemon: they connect when they first need one, so all load at the same time.
-    Raises CloudError where the host's network cannot be made ready.
-    """
-    uid, gid = ensure_user()
+def controllers(home: Home) -> list[Daemon]:
+    """What needs nothing of this host: it connects to daemons when it first needs one, and takes the longest to load."""
     given = home.settings.api
-    env = {"MALLOC_ARENA_MAX": "2"}
     host = "127.0.0.1" if given.listen in ("0.0.0.0", "::") else given.listen  # noqa: S104
-    network = _network(home)
-
-    def ours(name: str, ready: str, *, root: bool = False, enter: tuple[str, ...] = ()) -> Daemon:
-        return Daemon(
-            name=name, argv=(*enter, *command(name, home.path)), env=env, ready=ready, uid=0 if root else uid, gid=0 if root else gid,
-            umask=0o077 if root else 0o007,
-        )  # fmt: skip
-
-    enter = ("/usr/bin/nsenter", f"--net={network.namespace}", "--") if network.namespace else ()
     return [
-        *network.daemons,
-        ours("engine", str(home.engine_socket)),
-        ours("agent", str(home.agent_socket), root=True, enter=enter),
-        ours("api", f"tcp:{host}:{given.port}"),
-        ours("object", f"tcp:{host}:{home.settings.object.s3_port}"),
+        _ours(home, "engine", str(home.engine_socket)),
+        _ours(home, "api", f"tcp:{host}:{given.port}"),
+        _ours(home, "object", f"tcp:{host}:{home.settings.object.s3_port}"),
     ]
+
+
+def host(home: Home) -> list[Daemon]:
+    """The daemons of this host's network, and the agent. Raises CloudError where the network cannot be made ready."""
+    network = _network(home)
+    enter = ("/usr/bin/nsenter", f"--net={network.namespace}", "--") if network.namespace else ()
+    return [*network.daemons, _ours(home, "agent", str(home.agent_socket), root=True, enter=enter)]
+
+
+def _ours(home: Home, name: str, ready: str, *, root: bool = False, enter: tuple[str, ...] = ()) -> Daemon:
+    uid, gid = (0, 0) if root else ensure_user()
+    return Daemon(
+        name=name, argv=(*enter, *command(name, home.path)), env={"MALLOC_ARENA_MAX": "2"}, ready=ready, uid=uid, gid=gid,
+        umask=0o077 if root else 0o007,
+    )  # fmt: skip
 
 
 def _network(home: Home) -> _Network:

@@ -3,7 +3,6 @@
     python -m andromede.run.processes NAME DIRECTORY
 """
 
-import asyncio
 import contextlib
 import os
 import signal
@@ -26,6 +25,8 @@ logger = structlog.get_logger("process")
 
 def api(home: Home) -> None:
     """Serve the OpenStack APIs."""
+    import asyncio
+
     from granian.constants import Interfaces
 
     from andromede.http.rsgi import Rsgi
@@ -38,6 +39,8 @@ def api(home: Home) -> None:
 
 def objects(home: Home) -> None:
     """Serve Swift and S3, in as many processes as the settings say; this one keeps them running."""
+    import asyncio
+
     from granian.constants import Interfaces
 
     from andromede.run import workers
@@ -54,6 +57,8 @@ def objects(home: Home) -> None:
 
 async def _serve(home: Home, faces: dict[int, Any], interface: Any, lifeline: int | None = None) -> None:
     """Serve applications by port until SIGTERM, or until `lifeline` ends; other processes may serve the same ports."""
+    import asyncio
+
     from granian.server.embed import Server as Embedded
 
     given = home.settings.api
@@ -98,6 +103,8 @@ def engine(home: Home) -> None:
 
 def agent(home: Home) -> None:
     """Converge this host. Runs inside the cloud's network namespace."""
+    import asyncio
+
     from andromede.agent.metadata import MetadataProcess
 
     log.configure()
@@ -111,6 +118,8 @@ def agent(home: Home) -> None:
 
 
 async def _agent(home: Home, metadata: Any) -> None:
+    import asyncio
+
     from andromede.agent.host import HostLoop
     from andromede.agent.server import serve
     from andromede.run.drivers import host_drivers
@@ -137,13 +146,12 @@ async def _agent(home: Home, metadata: Any) -> None:
 
 def supervisor(home: Home) -> None:
     """Keep the others running."""
-    from andromede.run.plan import programs
+    from andromede.run import plan
     from andromede.run.supervisor import Supervisor
 
     log.configure()
-    known = programs(home)
     lean.settled()
-    Supervisor(known, home.run, home.logs).supervise()
+    Supervisor(plan.controllers(home), home.run, home.logs, then=lambda: plan.host(home)).supervise()
 
 
 PROCESSES = {"api": api, "object": objects, "engine": engine, "agent": agent, "supervisor": supervisor}

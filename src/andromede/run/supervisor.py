@@ -13,16 +13,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-
-import structlog
+from typing import Any
 
 from andromede.core.clock import monotonic
 from andromede.core.daemon import Daemon, is_ready
+from andromede.core.errors import CloudError
 from andromede.run.programs import missing
 
-log = structlog.get_logger("supervisor")
 _HEALTHY = 10.0
 _LOG_MOST = 8 << 20
 _GRACE = 10.0
@@ -50,10 +49,14 @@ class _Kept:
 
 
 class Supervisor:
-    """Supervises `daemons`; `run` is its directory of pid files and status, `logs` that of their output."""
+    """Supervises `daemons`; `run` is its directory of pid files and status, `logs` that of their output.
 
-    def __init__(self, daemons: Sequence[Daemon], run: Path, logs: Path) -> None:
+    then: answers more, which come before the others in order, once the first have been started; a CloudError of it ends everything.
+    """
+
+    def __init__(self, daemons: Sequence[Daemon], run: Path, logs: Path, *, then: Callable[[], Sequence[Daemon]] | None = None) -> None:
         self._kept = [_Kept(daemon) for daemon in daemons]
+        self._then, self._failed = then, ""
         self._run, self._logs = run, logs
         self._ending = False
         self._written = ""
@@ -71,6 +74,7 @@ class Supervisor:
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         try:
             self._start_all()
+            self._start_more()
             while not self._ending:
                 self._wait(0.5)
                 self._tend()
@@ -83,9 +87,21 @@ class Supervisor:
     def _end(self, *_: object) -> None:
         self._ending = True
 
+    def _start_more(self) -> None:
+        if self._then is None or self._ending:
+            return
+        try:
+            more = [_Kept(daemon) for daemon in self._then()]
+        except CloudError as error:
+            _log().error("the host cannot be made ready", error=error.message, cause=repr(error.__cause__))
+            self._failed, self._ending = f"{error.message} {error.__cause__ or ''}".strip(), True
+            return
+        self._then, self._kept = None, [*more, *self._kept]
+        self._start_all()
+
     def _start_all(self) -> None:
         """In order, each waiting for those it `after`s; what does not depend on each other starts at once."""
-        pending = list(self._kept)
+        pending = [kept for kept in self._kept if not kept.started]
         while pending and not self._ending:
             serving = {kept.daemon.name for kept in self._kept if kept.ready or (not kept.running and kept.restarts)}
             for kept in [kept for kept in pending if serving.issuperset(kept.daemon.after)]:
@@ -168,7 +184,7 @@ class Supervisor:
         os.close(kept.handle)
         kept.handle, kept.process, kept.ready = -1, None, False
         kept.said = "ended" if code is None else f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
-        log.warning("program ended", name=kept.daemon.name, how=kept.said)
+        _log().warning("program ended", name=kept.daemon.name, how=kept.said)
         self._later(kept)
 
     def _later(self, kept: _Kept) -> None:
@@ -180,7 +196,7 @@ class Supervisor:
         if kept.running and not kept.ready:
             kept.ready = is_ready(kept.daemon)
             if kept.ready:
-                log.info("program serves", name=kept.daemon.name, pid=kept.pid, seconds=round(monotonic() - kept.started, 3))
+                _log().info("program serves", name=kept.daemon.name, pid=kept.pid, seconds=round(monotonic() - kept.started, 3))
         return kept.ready
 
     def _stop_all(self) -> None:
@@ -202,7 +218,8 @@ class Supervisor:
             }
             for kept in self._kept
         ]  # fmt: skip
-        text = json.dumps({"supervisor": os.getpid(), "ending": self._ending, "programs": programs})
+        whole = {"complete": self._then is None, "failed": self._failed}
+        text = json.dumps({"supervisor": os.getpid(), "ending": self._ending, "programs": programs, **whole})
         if text != self._written:
             path = self._run / "status.json"
             temporary = path.with_suffix(".new")
@@ -218,6 +235,13 @@ class Supervisor:
                 os.truncate(path, 0)
 
 
+def _log() -> Any:
+    """Loaded when there is something to say: `up` and `down` look after processes with what is here, and rarely say anything."""
+    import structlog
+
+    return structlog.get_logger("supervisor")
+
+
 def stop(pid: int, handle: int, command: Sequence[str] = ()) -> None:
     """End one program: by its command or SIGTERM, after a while by SIGKILL. `handle` is its pidfd."""
     if command:
@@ -228,7 +252,7 @@ def stop(pid: int, handle: int, command: Sequence[str] = ()) -> None:
             signal.pidfd_send_signal(handle, number)
         if select.select([handle], [], [], _GRACE)[0]:
             return
-    log.error("program does not end", pid=pid)
+    _log().error("program does not end", pid=pid)
 
 
 def command(name: str, home: Path) -> tuple[str, ...]:
@@ -283,7 +307,7 @@ def end_orphans(run: Path) -> list[str]:
                 stop(pid, handle)
                 ended.append(one["name"])
         except OSError:
-            log.debug("ended by itself", name=one["name"])
+            _log().debug("ended by itself", name=one["name"])
         finally:
             os.close(handle)
     return ended
@@ -295,5 +319,5 @@ def wait_ended(pid: int, seconds: float) -> bool:
     while monotonic() < end:
         if not Path(f"/proc/{pid}").exists():
             return True
-        time.sleep(0.05)
+        time.sleep(0.02)
     return False

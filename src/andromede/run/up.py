@@ -1,4 +1,7 @@
-"""`andromede up`: from whatever state the machine is in to a cloud that serves, with a first server. Every step may be repeated."""
+"""`andromede up`: from whatever state the machine is in to a cloud that serves, with a first server. Every step may be repeated.
+
+What only talks to people is imported once the supervisor has been started, where nothing has to be made ready before.
+"""
 
 import contextlib
 import os
@@ -9,31 +12,31 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
 from andromede.core.errors import CloudError
 from andromede.run import supervisor
 from andromede.run.home import Home, ensure_user
 from andromede.run.settings import Settings
 
 _WAIT = 60.0
-out = Console(highlight=False)
 
 
 class Steps:
-    """Progress on a terminal, plain lines elsewhere."""
+    """Progress on a terminal, plain lines elsewhere; `out` is where they go."""
 
     def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        self.out = Console(highlight=False)
         self._bar = Progress(
-            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=30), TimeElapsedColumn(), console=out, transient=True
+            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=30), TimeElapsedColumn(), console=self.out, transient=True
         )
 
     @contextlib.contextmanager
     def step(self, text: str) -> Iterator[Callable[[str, float | None], None]]:
         """One step; what it yields takes a finer text and a part done from 0 to 1."""
         began = time.monotonic()
-        with self._bar if out.is_terminal else contextlib.nullcontext():
+        with self._bar if self.out.is_terminal else contextlib.nullcontext():
             task = self._bar.add_task(text, total=None)
 
             def tell(more: str, part: float | None) -> None:
@@ -41,12 +44,11 @@ class Steps:
 
             yield tell
             self._bar.remove_task(task)
-        out.print(f"[green]✓[/] {text} [dim]{time.monotonic() - began:.1f} s[/]")
+        self.out.print(f"[green]✓[/] {text} [dim]{time.monotonic() - began:.1f} s[/]")
 
 
 def up(home: Home) -> None:
     """Bring the cloud up. Raises CloudError with what to do where that is not possible."""
-    steps = Steps()
     settings = home.settings
     running = supervisor.pid_of(home.run) if home.run.exists() else None
     first = not (home.secrets / "ready").exists()
@@ -57,16 +59,20 @@ def up(home: Home) -> None:
             from andromede.run import tls
 
             tls.check(home)
-        with steps.step("Database and keys"):
-            home.make()
-            words = {name: _secret(home, name) for name in ("admin", "demo")}
-            as_user(lambda: _database(home, words))
-        with steps.step("Processes and network") as tell:
+        home.make()
+        quick = not first and _is_prepared(home)
+        if quick:
             _start(home)
-            _await(home, tell)
+        steps = Steps()
+        if not quick:
+            with steps.step("Database and keys"):
+                words = {name: _secret(home, name) for name in ("admin", "demo")}
+                as_user(lambda: _database(home, words))
+            _start(home)
     else:
-        with steps.step("Processes and network") as tell:
-            _await(home, tell)
+        steps = Steps()
+    with steps.step("Processes and network") as tell:
+        _await(home, tell)
     if first:
         from andromede.run.first import first_things
 
@@ -74,8 +80,8 @@ def up(home: Home) -> None:
     from andromede.run.first import greet, keep_clouds, summary
 
     keep_clouds(home)
-    summary(home, out)
-    greet(home, steps, out, 60.0 if first else 30.0)
+    summary(home, steps.out)
+    greet(home, steps, steps.out, 60.0 if first else 30.0)
 
 
 def as_user(work: Callable[[], None]) -> None:
@@ -107,6 +113,24 @@ def as_user(work: Callable[[], None]) -> None:
     if status:
         message, _, cause = said.partition("\n")
         raise CloudError(message or "The cloud's database cannot be made ready.") from (RuntimeError(cause) if cause else None)
+
+
+def _is_prepared(home: Home) -> bool:
+    """Whether database and keys are as this code and these settings want them."""
+
+    def look() -> None:
+        from andromede.run import prepared
+
+        if not prepared.is_ready(home):
+            raise CloudError("It is not.")
+
+    if not all((home.secrets / f"{name}-password").exists() for name in ("admin", "demo")):
+        return False
+    try:
+        as_user(look)
+    except CloudError:
+        return False
+    return True
 
 
 def _database(home: Home, words: dict[str, str]) -> None:
@@ -158,16 +182,19 @@ def _await(home: Home, tell: Callable[[str, float | None], None]) -> None:
     end = time.monotonic() + _WAIT
     programs: list[dict[str, object]] = []
     while time.monotonic() < end:
-        found = supervisor.status(home.run).get("programs")
+        status = supervisor.status(home.run)
+        if status.get("failed"):
+            raise CloudError(str(status["failed"]))
+        found = status.get("programs")
         programs = found if isinstance(found, list) else []
         if absent := [str(one["said"]) for one in programs if one.get("missing")]:
             raise CloudError(f"The cloud cannot start here: {'; '.join(absent)}. Then run `andromede up` again.")
         ready = [one for one in programs if one["ready"]]
-        if programs and len(ready) == len(programs):
+        if programs and len(ready) == len(programs) and status.get("complete", True):
             return
         waiting = ", ".join(str(one["name"]) for one in programs if not one["ready"]) or "the supervisor"
         tell(f"waiting for {waiting}", len(ready) / max(1, len(programs)))
-        time.sleep(0.03)
+        time.sleep(0.02)
     late = [one for one in programs if not one["ready"]]
     words = "; ".join(f"{one['name']}: {one['said'] or 'does not answer'}" for one in late) or _last_words(home)
     raise CloudError(f"The cloud did not start within {_WAIT:.0f} seconds: {words}. See: andromede logs {late[0]['name'] if late else ''}")

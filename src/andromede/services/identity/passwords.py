@@ -5,6 +5,7 @@ of an imported cloud stay valid either way).
 """
 
 import base64
+import functools
 import hashlib
 import threading
 
@@ -20,7 +21,11 @@ class Hasher:
     def __init__(self, scheme: str = "argon2id", rounds: int = 12) -> None:
         self._scheme, self._rounds = scheme, rounds
         self._argon = argon2.PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
-        self._dummy = self.hash("nobody's password")
+
+    @functools.cached_property
+    def _dummy(self) -> str:
+        """Made when it is first needed: a process that starts does not wait for it."""
+        return self.hash("nobody's password")
 
     def hash(self, secret: str) -> str:
         """A salted hash, with its parameters in it."""
