@@ -187,8 +187,8 @@ class Both:
             side.values[name] = dict(side.last).get(header, "none")
 
     def check(self):
-        shown = self.differences[: int(os.environ.get("ANDROMEDE_SWIFT_SHOWN", "12"))]
-        assert not self.differences, f"{len(self.differences)} differ\n" + "\n".join(shown)
+        most = int(os.environ.get("ANDROMEDE_SWIFT_SHOWN", "12"))
+        assert not self.differences, f"{len(self.differences)} differ\n" + "\n".join(self.differences[:most])
 
 
 def same(method, mine, right, refused):

@@ -4,7 +4,7 @@ from typing import Any
 
 from andromede.http.plain import Reply
 from andromede.services.object.model import DLO, LINK, SLO, Object
-from andromede.services.object.swift import conditions, metadata, ranges, reading, slo, slo_put, symlinks, writing
+from andromede.services.object.swift import access, conditions, metadata, ranges, reading, slo, slo_put, symlinks, writing
 from andromede.services.object.swift.answers import Pairs, Refused, bad, date, quoted, true
 from andromede.services.object.swift.call import Call, project_of
 from andromede.services.object.swift.content import Content
@@ -26,6 +26,7 @@ async def copy(call: Call) -> Reply:
     if not project_of(account):
         raise Refused(403)
     to = call.at(account, container, name, "PUT")
+    access.writable(to)
     return await _copy(to, call.at(call.account_name, call.container, call.name, "GET"))
 
 
