@@ -244,3 +244,21 @@ def test_versions_come_back_and_expire(client):
     asyncio.run(expired(client.objects, time.time()))
     assert len(client("GET", f"{client.c}?versions").json) == 4
     assert client("GET", client.c).status == 204
+
+
+def test_what_comes_in_bodies_is_no_header(client):
+    evil = {"SCHILY.xattr.user.mime_type": "a\nX-Evil: 1"}
+    for headers in (evil, {"SCHILY.xattr.user.meta.a": "b\r\nX-Evil: 1"}, {"SCHILY.xattr.user.meta.a:b": "c"}):
+        data = archive((member("a/x", pax_headers=headers), b"4"))
+        answer = client("PUT", f"{client.c}?extract-archive=tar", data, Accept="application/json")
+        assert answer.json["Number Files Created"] == 0
+    assert client("GET", "/v1/AUTH_x%0d%0aX-Evil:%201%22", token="").status == 401
+
+
+def test_many_ranges_cost_little(client):
+    client("PUT", f"{client.c}/o", b"x" * 100)
+    began = time.monotonic()
+    answer = client("GET", f"{client.c}/o", Range="bytes=" + ",".join(["0-1"] * 5000))
+    assert answer.status in (400, 416, 431)
+    assert client("GET", f"{client.c}/o", Range="bytes=" + ",".join(f"{n}-{n}" for n in range(50))).status == 206
+    assert time.monotonic() - began < 2

@@ -8,7 +8,7 @@ from andromede.core.context import Caller
 from andromede.http.policy import permitted
 from andromede.services.object.service import Place
 from andromede.services.object.swift import acl
-from andromede.services.object.swift.answers import Refused, bad, true
+from andromede.services.object.swift.answers import Refused, quoted, true
 from andromede.services.object.swift.call import Call
 
 WRITER, READER = "member", "reader"
@@ -23,7 +23,7 @@ PRIVATE = (
 def denied(call: Call) -> Refused:
     """The refusal that fits whoever asks."""
     if call.caller is None:
-        return Refused(401, headers=[("Www-Authenticate", f'Swift realm="{call.account_name or "unknown"}"')])
+        return Refused(401, headers=[("Www-Authenticate", f'Swift realm="{quoted(call.account_name) or "unknown"}"')])
     return Refused(403)
 
 
@@ -126,6 +126,4 @@ def valid_lists(headers: dict[str, str]) -> dict[str, str]:
     for name in ("x-container-read", "x-container-write"):
         if headers.get(name):
             headers[name] = acl.cleaned(name, headers[name])
-            if len(headers[name]) > 4096:
-                raise bad(f"{name.title()} is longer than 4096")
     return headers

@@ -1,5 +1,6 @@
 """Dynamic large objects: `X-Object-Manifest: CONTAINER/PREFIX` makes an object of all whose names begin so, in their order."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from urllib.parse import unquote
@@ -13,8 +14,10 @@ from andromede.services.object.swift.call import Call
 from andromede.services.object.swift.content import Content, own
 
 HEADER = "x-object-manifest"
+FEW = 300
+"""Objects of a container that are looked through on the event loop; more are elsewhere."""
 MOST = 10_000
-"""Segments of which the size is known at once; an object of more is given without a length."""
+"""How many segments there are too many of."""
 
 
 def wanted(call: Call) -> str:
@@ -34,7 +37,10 @@ async def content(call: Call, place: Place, found: Found) -> Content:
         raise access.denied(call)
     if segments is None:
         raise Refused(404)
-    lines = [line for line in call.objects.listing(segments, prefix=prefix, limit=MOST) if line.object is not None]
+    if call.objects.usage(segments).entries > FEW:
+        lines = await asyncio.to_thread(call.objects.listing, segments, prefix=prefix, limit=MOST)
+    else:
+        lines = call.objects.listing(segments, prefix=prefix, limit=MOST)
     digest = hashlib.md5(usedforsecurity=False)
     size = 0
     for line in lines:

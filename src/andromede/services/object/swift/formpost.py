@@ -172,12 +172,14 @@ async def _file(call: Call, form: _Form, fields: dict[str, str], filename: str, 
 
     kept = {}
     encoding = fields.get("content-encoding") or headers.get("content-encoding")
-    if encoding and metadata.valid(encoding):
+    if encoding and metadata.sendable(encoding):
         kept["content-encoding"] = encoding
     content_type = fields.get("content-type") or headers.get("content-type") or "application/octet-stream"
     try:
-        if not metadata.valid(name + content_type):
+        if not metadata.valid(name):
             raise Refused(412, "Invalid UTF8 or contains NULL")
+        if not metadata.sendable(content_type):
+            raise Refused(400, "Invalid Content-Type", plain=True)
         writing.named(one, name)
         thing = Object(content_type=content_type, headers=kept, delete_at=_delete_at(fields))
         await writing.store(one, writing.writable(one), name, thing, pieces(), None, etag="")

@@ -1,5 +1,6 @@
 """What headers a request sets on an account, a container or an object, and what an answer shows of them."""
 
+import re
 from collections.abc import Iterable
 
 from andromede.core.clock import now
@@ -10,6 +11,7 @@ from andromede.services.object.swift.settings import Settings
 
 KEPT = ("content-disposition", "content-encoding", "cache-control", "content-language", "expires", "x-robots-tag")
 """Headers of objects that are kept as they are."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 LATEST = 9_999_999_999
 Changes = dict[str, str]
 
@@ -28,6 +30,11 @@ def valid(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return "\0" not in text
+
+
+def sendable(text: str) -> bool:
+    """Whether a text that came in a body may be a header's value."""
+    return valid(text) and _CONTROL.search(text) is None
 
 
 def check(call: Call, kind: str) -> None:

@@ -40,7 +40,7 @@ def spans(text: str, size: int) -> list[Span] | None:
                 out.append((max(0, size - last), size))
         elif first < size:
             out.append((first, size if last is None else min(last + 1, size)))
-    if len(asked) > 1 and not _sane(out):
+    if len(asked) > 1 and (len(out) > MOST or not _sane(out)):
         return []
     return out
 
@@ -49,7 +49,7 @@ def _sane(parts: list[Span]) -> bool:
     """Whether nobody would be hurt by so many parts."""
     overlaps = sum(1 for index, one in enumerate(parts) for other in parts[:index] if one[0] < other[1] and other[0] < one[1])
     unordered = sum(1 for one, other in itertools.pairwise(parts) if other[0] < one[0])
-    return len(parts) <= MOST and overlaps <= OVERLAPS and unordered <= UNORDERED
+    return overlaps <= OVERLAPS and unordered <= UNORDERED
 
 
 class Several:

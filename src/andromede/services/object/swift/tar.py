@@ -6,12 +6,15 @@ names of objects, headers that describe files are small, and what unpacks to far
 
 import bz2
 import mimetypes
+import re
 import tarfile
 import zlib
 from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
+
+from andromede.services.object.swift.metadata import sendable
 
 PIECE = 64 << 10
 RATIO, FLOOR = 200, 256 << 20
@@ -164,11 +167,15 @@ def _extended(data: bytes) -> dict[str, str]:
     return out
 
 
+_NAME = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,128}")
 _MARKS = ("SCHILY.xattr.user.", "LIBARCHIVE.xattr.user.")
 
 
 def _type(extended: dict[str, str]) -> str:
-    return next((extended[mark + "mime_type"] for mark in _MARKS if mark + "mime_type" in extended), "")
+    found = next((extended[mark + "mime_type"] for mark in _MARKS if mark + "mime_type" in extended), "")
+    if not sendable(found):
+        raise Bad("a content type that cannot be kept")
+    return found
 
 
 def _metadata(extended: dict[str, str]) -> dict[str, str]:
@@ -176,10 +183,10 @@ def _metadata(extended: dict[str, str]) -> dict[str, str]:
     for key, value in extended.items():
         for mark in _MARKS:
             if key.startswith(mark + "meta.") and value:
-                text = f"{key[len(mark) + 5 :].lower()}{value}"
-                if not text.isprintable() or len(key) > 150 or len(value) > 256:
+                name = key[len(mark) + 5 :].lower()
+                if not _NAME.fullmatch(name) or not sendable(value) or len(value.encode()) > 256:
                     raise Bad("metadata that cannot be kept")
-                out["meta-" + key[len(mark) + 5 :].lower()] = value
+                out["meta-" + name] = value
     if len(out) > 90:
         raise Bad("too many metadata")
     return out

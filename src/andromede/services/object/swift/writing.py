@@ -43,8 +43,9 @@ async def put(call: Call) -> Reply:
     if "x-static-large-object" in headers:
         access.to_object(call, call.place())
         raise Refused(400, slo_put.RESERVED)
-    if symlinks.TARGET in headers:
+    if symlinks.TARGET in headers or "if-none-match" in headers:
         access.to_object(call, call.place())
+        conditions.of_put(headers)
     link, target = symlinks.wanted(call) if symlinks.TARGET in headers else (None, None)
     place = writable(call)
     size = call.request.length
