@@ -314,3 +314,10 @@ def test_every_container_is_found(objects):
     for name in ("x", "y", "z"):
         container(objects, name)
     assert sorted((place.account, place.name) for place in objects.everywhere()) == [("a", "x"), ("a", "y"), ("a", "z")]
+
+
+def test_when_an_object_was_posted_to_is_kept():
+    from andromede.services.object import model
+
+    assert model.as_object(model.pack(Object(posted=5))).posted == 5
+    assert model.pack(Object(posted=0)) == model.pack(Object())

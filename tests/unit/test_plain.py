@@ -1,6 +1,7 @@
 """Requests without routes: what becomes of a body that nobody took."""
 
 import socket
+import urllib.request
 
 from andromede.http.plain import Reply, serve
 from tests.objects import served
@@ -28,3 +29,27 @@ def test_a_client_that_waits_to_go_on_is_hung_up_on():
         assert b" 403 " in text
         assert b"connection: close" in text
         assert line.recv(1000) == b""
+
+
+async def takes_it_while_answering(request):
+    async def stream():
+        async for chunk in request.body():
+            yield chunk
+
+    return Reply(200, stream=stream())
+
+
+def test_a_body_may_be_taken_while_it_is_answered():
+    with served(lambda: serve(takes_it_while_answering, "test")) as url:
+        with urllib.request.urlopen(urllib.request.Request(url, b"x" * 100_000), timeout=5) as answer:
+            assert answer.read() == b"x" * 100_000
+
+
+async def tells_a_length(_request):
+    return Reply(200, [("Content-Length", "3")])
+
+
+def test_a_length_that_is_given_is_not_given_again():
+    with served(lambda: serve(tells_a_length, "test")) as url:
+        with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=5) as answer:
+            assert answer.headers.get_all("content-length") == ["3"]

@@ -158,7 +158,7 @@ def serve(face: Face, name: str) -> Callable[..., Awaitable[None]]:
         except Exception:
             log.exception("unexpected", request_id=request.id)
             reply = Reply(500)
-        if not await request.finish():
+        if reply.stream is None and not await request.finish():
             reply.headers.append(("connection", "close"))
         sent = await _send(send, request, reply)
         log.info(

@@ -47,6 +47,11 @@ class Call:
         """The blob driver."""
         return self.objects.store
 
+    @property
+    def policies(self) -> tuple[str, ...]:
+        """The storage policies that are offered, the first by default."""
+        return self.settings.policies or self.objects.store.classes
+
     def at(self, account_name: str, container: str, name: str, method: str, query: dict[str, str] | None = None) -> "Call":
         """The same caller's request for something else."""
         other = copy.copy(self)

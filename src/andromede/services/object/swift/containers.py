@@ -55,7 +55,7 @@ async def put(call: Call) -> Reply:
         raise Refused(400, f"Container name length of {length(call.container)} longer than {call.settings.max_container_name_length}")
     wanted = _wanted(call)
     kind = call.headers.get("x-storage-policy")
-    known = {name.lower(): name for name in call.store.classes}
+    known = {name.lower(): name for name in call.policies}
     if kind and kind.lower() not in known:
         raise bad(f"Invalid X-Storage-Policy '{kind}'")
     if call.account_of(call.account) is None:
@@ -68,8 +68,8 @@ async def put(call: Call) -> Reply:
         after = _changed(call, base, wanted)
         if before is None:
             headers = {name: value for name, value in after.headers.items() if name != "put"}
-            if kind:
-                headers["x-storage-policy"] = known[kind.lower()]
+            if kind or call.policies[0] != call.store.classes[0]:
+                headers["x-storage-policy"] = known[kind.lower()] if kind else call.policies[0]
             after = msgspec.structs.replace(after, headers=headers)
         return after
 

@@ -62,7 +62,7 @@ def answer(call: Call) -> Reply:
     """What is public, and with a signature of the operator's the admin's section too."""
     if call.method not in {"GET", "HEAD", "OPTIONS"}:
         raise Refused(405, headers=[("Allow", "GET, HEAD, OPTIONS")])
-    out = facts(call.settings, call.store.classes)
+    out = facts(call.settings, call.policies)
     if "swiftinfo_sig" in call.query or "swiftinfo_expires" in call.query:
         if not call.settings.info_key:
             raise Refused(403)

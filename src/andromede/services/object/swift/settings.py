@@ -8,8 +8,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     storage_domain: where set, `CONTAINER.ACCOUNT.storage_domain` and `ACCOUNT.storage_domain` are accounts' own hosts;
     digests: with which TempURL and FormPOST may be signed; info_key: signs the admin section of `/info`, which is refused
-    where it is empty; writes_per_second: of one account, 0 for any number; delete_after_limit: none; region: in no answer;
-    origins: of everything (CORS), beside what containers allow; read_only: nobody writes.
+    where it is empty; writes_per_second: of one account, 0 for any number; longest_wait: seconds for a turn to write;
+    origins: of everything (CORS), beside what containers allow; read_only: nobody writes; policies: the storage classes that
+    are offered, the first by default, all of the driver's where none is named; heartbeat: seconds between signs of life.
     """
 
     version: str = "2.38.0"
@@ -36,3 +37,4 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     longest_wait: float = 5.0
     origins: tuple[str, ...] = ()
     read_only: bool = False
+    policies: tuple[str, ...] = ()
