@@ -35,6 +35,11 @@ def test_static_large_objects(both):
         for headers in (*RANGES, {"Range": "bytes=0-1,5-7"}):
             both("GET", f"{base}/{name}", headers)
         both("HEAD", f"{base}/{name}")
+    for number in ("1", "3", "4", "0", "x", "-1"):
+        both("GET", f"{base}/whole?part-number={number}")
+        both("HEAD", f"{base}/whole?part-number={number}")
+    both("GET", f"{base}/whole?part-number=1", {"Range": "bytes=0-1"})
+    both("GET", f"{base}/seg0?part-number=1")
     both("GET", f"{base}?format=json&prefix=w")
     both("GET", f"{base}/part?multipart-manifest=get&format=raw")
     both("COPY", f"{base}/nested", {"Destination": "slo/copied"})

@@ -35,6 +35,9 @@ async def get(call: Call) -> Reply:
         if status:
             return Reply(412, [HTML, *[pair for pair in headers if pair[0] != "Content-Type"]])
     wanted = request.get("range") if call.method == "GET" else ""
+    if thing.kind == SLO and "part-number" in call.query and not found.content_type and not found.plain:
+        wanted, told = await slo.part(call, found)
+        headers += told
     return await content.body(call.method, headers, found, wanted, call.store.inline)
 
 

@@ -16,7 +16,7 @@ from andromede.services.object.errors import NoObject
 from andromede.services.object.model import LINK, SLO
 from andromede.services.object.service import Found, Place
 from andromede.services.object.swift import access
-from andromede.services.object.swift.answers import Refused
+from andromede.services.object.swift.answers import Pairs, Refused
 from andromede.services.object.swift.call import Call
 from andromede.services.object.swift.content import Content, own, whole
 
@@ -85,6 +85,22 @@ async def content(call: Call, place: Place, found: Found) -> Content:
         return reader.read(place, found, start, stop, 1)
 
     return Content(place, found, thing.size, f'"{thing.etag}"', source, [("X-Manifest-Etag", thing.target["etag"])], plain=False)
+
+
+async def part(call: Call, found: Content) -> tuple[str, Pairs]:
+    """The range that `part-number` asks for, and what the answer says besides. Raises Refused: 400, 416."""
+    text = call.query["part-number"]
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+    if number < 1:
+        raise Refused(400, "Part number must be an integer greater than 0")
+    if call.headers.get("range"):
+        raise Refused(400, "Range requests are not supported with part number queries")
+    segments = await segments_of(call, found.place, found.found)
+    told = [("X-Parts-Count", str(len(segments)))]
+    if number > len(segments):
+        raise Refused(416, "The requested part number is not satisfiable", headers=[*told, ("Content-Range", f"bytes */{found.size}")])
+    start = sum(length(segment) for segment in segments[: number - 1])
+    return f"bytes={start}-{start + length(segments[number - 1]) - 1}", told
 
 
 class _Reader:
