@@ -10,6 +10,7 @@ import tarfile
 import time
 import zlib
 
+import msgspec
 import pytest
 
 from andromede.drivers.blob.fake import Fake
@@ -262,3 +263,24 @@ def test_many_ranges_cost_little(client):
     assert answer.status in (400, 416, 431)
     assert client("GET", f"{client.c}/o", Range="bytes=" + ",".join(f"{n}-{n}" for n in range(50))).status == 206
     assert time.monotonic() - began < 2
+
+
+def test_what_s3_locks_stays(client):
+    client("POST", client.c, X_Versions_Enabled="true")
+    version = client("PUT", f"{client.c}/o", b"1").headers["x-object-version-id"]
+    objects = client.objects
+    place = objects.find("p1", client.c[1:])
+
+    def lock(until):
+        held = {"lock": {"mode": "GOVERNANCE", "until": until}}
+        asyncio.run(objects.change_object(place, "o", lambda thing: msgspec.structs.replace(thing, s3=held), version))
+
+    lock(int(time.time()) + 60)
+    asyncio.run(objects.change(place, lambda container: msgspec.structs.replace(container, s3={"lock": {"x": 1}})))
+    assert client("DELETE", f"{client.c}/o?version-id={version}").status == 403
+    assert client("POST", f"{client.c}?bulk-delete", f"{client.c}/none", Content_Type="text/plain").status == 200
+    assert client("POST", client.c, X_Versions_Enabled="false").status == 409
+    assert client("DELETE", f"{client.c}/o").status == 204
+    assert client("GET", f"{client.c}/o?version-id={version}").body == b"1"
+    lock(1)
+    assert client("DELETE", f"{client.c}/o?version-id={version}").status == 204

@@ -53,6 +53,8 @@ def enabled(before: Container, after: Container, wanted: str | None) -> Containe
     location = after.headers.get(STACK) or after.headers.get(HISTORY)
     if location and (wanted == "on" or (wanted is None and before.versioning == "on")):
         raise Refused(400, _BOTH)
+    if wanted == "off" and before.s3.get("lock"):
+        raise Refused(409, "The versions of a bucket with object lock are kept.", plain=True)
     if wanted is None or (wanted == "off" and not before.versioning):
         return after
     return msgspec.structs.replace(after, versioning="on" if wanted == "on" else "suspended")

@@ -11,6 +11,7 @@ from andromede.drivers.blob import Blob
 from andromede.http.plain import Reply
 from andromede.services.object.errors import NoContainer, NoObject
 from andromede.services.object.model import DLO, LINK, Object, stamp
+from andromede.services.object.s3 import locks
 from andromede.services.object.service import Found, Place, When
 from andromede.services.object.swift import (
     access,
@@ -222,6 +223,8 @@ async def removed(call: Call, place: Place, name: str, version: str | None = Non
     at = call.headers.get("x-if-delete-at")
 
     def when(before: Object | None) -> None:
+        if version is not None and before is not None and locks.keeps(before):
+            raise Refused(403, "The version is locked.", plain=True)
         if at and (before is None or str(before.delete_at) != at):
             raise Refused(412 if before is not None else 404, "X-If-Delete-At and X-Delete-At do not match" if before is not None else "")
         gone[0] = before is None or metadata.expired(before)
