@@ -6,6 +6,7 @@ import hmac
 import io
 import json
 import re
+import socket
 import tarfile
 import time
 import zlib
@@ -284,3 +285,24 @@ def test_what_s3_locks_stays(client):
     assert client("GET", f"{client.c}/o?version-id={version}").body == b"1"
     lock(1)
     assert client("DELETE", f"{client.c}/o?version-id={version}").status == 204
+
+
+def test_who_waits_to_be_told_to_send_an_archive_is_told(client):
+    data = archive((member("a/x"), b"1"), (member("a/y"), b"2"))
+    with socket.create_connection(tuple(client.host.split(":")), timeout=5) as line:
+        head = f"PUT /v1/AUTH_p1{client.c}?extract-archive=tar HTTP/1.1\r\nHost: x\r\nX-Auth-Token: member\r\nExpect: 100-continue\r\n"
+        line.sendall(f"{head}Content-Length: {len(data)}\r\n\r\n".encode())
+        assert line.recv(1000).startswith(b"HTTP/1.1 100")
+        line.sendall(data)
+        assert b"Number Files Created: 2" in line.recv(10_000)
+
+
+def test_long_work_gives_signs_of_life():
+    with swift(heartbeat=0.001) as client:
+        client("PUT", "/c")
+        for number in range(20):
+            client("PUT", f"/c/{number}", b"x")
+        names = "\n".join(f"c/{number}" for number in range(20))
+        answer = client("POST", "?bulk-delete", names, Content_Type="text/plain", Accept="application/json")
+        assert answer.body.startswith(b" ")
+        assert json.loads(answer.body)["Number Deleted"] == 20

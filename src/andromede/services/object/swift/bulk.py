@@ -28,7 +28,7 @@ async def delete(call: Call) -> Reply:
         errors: Errors = []
         return await deleted(call, await _names(call, errors), errors)
 
-    return report.answer(call, 200, kind, work, {"Number Deleted": 0, "Number Not Found": 0}, "delete")
+    return await report.answer(call, 200, kind, work, {"Number Deleted": 0, "Number Not Found": 0}, "delete")
 
 
 async def _names(call: Call, errors: Errors) -> list[str]:
@@ -116,7 +116,7 @@ async def extract(call: Call) -> Reply:
     kind = report.media(call, strict=False)
     if call.request.length == 0 and "content-length" not in call.headers:
         raise Refused(411)
-    return report.answer(call, 200, kind, lambda: _extracted(call, form), {"Number Files Created": 0}, "extract")
+    return await report.answer(call, 200, kind, lambda: _extracted(call, form), {"Number Files Created": 0}, "extract")
 
 
 async def _extracted(call: Call, form: str) -> tuple[Facts, Errors]:

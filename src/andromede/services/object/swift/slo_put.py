@@ -54,7 +54,7 @@ async def put(call: Call) -> Reply:
             facts: Facts = {"Response Status": line(201), "Response Body": "", "Etag": f'"{made.object.etag}"'}
             return {**facts, "Last Modified": date(made.object.stamp)}, []
 
-        return report.answer(call, 202, kind, work, {}, "upload", beat=True)
+        return await report.answer(call, 202, kind, work, {}, "upload", beat=True)
     segments, errors = await _looked_at(call, wanted)
     if errors:
         return Reply(400, [("Content-Type", kind)], report.written(kind, {}, errors, "upload"))
@@ -262,7 +262,7 @@ async def delete(call: Call, place: Place) -> Reply:
         paths, errors = await _all(call, place)
         return await bulk.deleted(call, paths, errors)
 
-    return report.answer(call, 200, kind, work, {"Number Deleted": 0, "Number Not Found": 0}, "delete")
+    return await report.answer(call, 200, kind, work, {"Number Deleted": 0, "Number Not Found": 0}, "delete")
 
 
 async def _all(call: Call, place: Place) -> tuple[list[str], Errors]:
