@@ -119,7 +119,8 @@ class Store(Protocol):
     async def write(
         self, tenant: str, chunks: AsyncIterator[bytes], *, storage: str = "", key: bytes | None = None, hashers: Sequence[Hasher] = (),
     ) -> Blob:  # fmt: skip
-        """Write bytes as a new blob without an owner; `hashers` are fed with all of them, elsewhere than on the event loop.
+        """Write bytes as a new blob without an owner; `hashers` are fed with all of them, and where they are many elsewhere than on
+        the event loop.
 
         tenant: whose key encrypts it; key: 32 bytes that the client brought, and that are not kept. Whatever `chunks` raises
         is raised here and leaves nothing. Raises `Unavailable` where the disk is full or fails.

@@ -26,7 +26,7 @@ from andromede.drivers.blob.local.index import Epochs, damaged
 from andromede.drivers.blob.local.keys import Keys, data_key
 from andromede.drivers.blob.local.reading import Copies, Range, open_chunks, read_file
 from andromede.drivers.blob.local.seal import Seal, stored_size
-from andromede.drivers.blob.local.shard import Shard
+from andromede.drivers.blob.local.shard import Serving, Shard
 from andromede.drivers.blob.local.upkeep import check
 from andromede.drivers.blob.local.upload import upload
 from andromede.drivers.blob.overlay import Noted, Overlay
@@ -48,7 +48,8 @@ class Local:
     classes: for each storage class the folders that hold its large blobs, one copy in each; empty for the store's own folder.
     `plain` is not encrypted. A class of several folders keeps small blobs as files too, so that they have copies.
     sync: False never waits for the disk. segment_size: bytes after which a new segment is begun. grace: seconds for which a
-    large blob may be without an owner before `check` takes it for forgotten. Raises DriverError where the folder is another's.
+    large blob may be without an owner before `check` takes it for forgotten; more than the longest time between the end of a `write`
+    and the `commit` that names it. Raises DriverError where the folder is another's.
     """
 
     def __init__(
@@ -79,12 +80,16 @@ class Local:
             for name in ("keys", "blobs"):
                 self.disk.make_folder(folder / name)
             self.files = Files({name: tuple(found) or (folder / "blobs" / name,) for name, found in chosen.items()}, self.disk)
-            self._keys = Keys(folder / "keys", master_key, self.disk)
+            self.keys = Keys(folder / "keys", master_key, self.disk)
+            self._serving = Serving()
             epochs = Epochs(folder / "epochs", shards, self.disk)
             self.parts = [
-                Shard(number, folder / f"shard-{number:02d}", epochs, self.disk, segment_size=segment_size, removed=self._removed)
+                Shard(
+                    number, folder / f"shard-{number:02d}", epochs, self.disk,
+                    segment_size=segment_size, serving=self._serving, removed=self._removed,
+                )
                 for number in range(shards)
-            ]
+            ]  # fmt: skip
             for shard in self.parts:
                 shard.recover()
         except OSError as error:
@@ -131,8 +136,8 @@ class Local:
             size += len(chunk)
             if size > inline:
                 break
-        if key is None and storage != "plain" and self._keys.known(tenant) is None:
-            await asyncio.to_thread(self._keys.key, tenant, make=True)
+        if key is None and storage != "plain" and self.keys.known(tenant) is None:
+            await asyncio.to_thread(self.keys.key, tenant, make=True)
         seal = self._seal(tenant, Blob(blob_id, 0, storage, foreign=key is not None), key)
         if size <= inline:
             data = parts[0] if len(parts) == 1 else b"".join(parts)
@@ -201,6 +206,7 @@ class Local:
 
     def close(self) -> None:
         """As `Store.close`."""
+        self._serving.close()
         for shard in self.parts:
             shard.close()
         self._pool.shutdown()
@@ -213,7 +219,7 @@ class Local:
             return Seal(blob.id, data_key(key, blob.id, foreign=True))
         if blob.storage == "plain":
             return Seal(blob.id, None)
-        return Seal(blob.id, data_key(self._keys.key(tenant, make=False), blob.id, foreign=False))
+        return Seal(blob.id, data_key(self.keys.key(tenant, make=False), blob.id, foreign=False))
 
     def _again(self, blob: Blob) -> Blob:
         """A blob whose bytes are no longer where they were, as its entry has it now. Raises NotFound, DriverError."""
@@ -227,7 +233,7 @@ class Local:
     def _removed(self, blobs: list[Blob]) -> None:
         for blob in blobs:
             if places.payload_of(blob) is None:
-                self.files.remove(blob)
+                self._pool.submit(self.files.remove, blob)
 
 
 def _prove(path: Path, master_key: bytes, shards: int, disk: Disk) -> None:

@@ -97,8 +97,11 @@ def _compact_shard(shard: Shard) -> Iterator[None]:
 def move_lock(shard: Shard) -> Iterator[Writer]:
     """A writer of a shard that holds its lock."""
     writer = shard.writer()
-    with writer.locked():
-        yield writer
+    try:
+        with writer.locked():
+            yield writer
+    finally:
+        writer.close()
 
 
 def references(reading: Reading) -> Iterator[tuple[bytes, int, int]]:

@@ -24,8 +24,10 @@ class Reading:
                 row = self.index.row(key)
                 if row is None:
                     return None
-                with contextlib.suppress(FileNotFoundError):
+                try:
                     return self.entry(key, row)
+                except FileNotFoundError:
+                    continue
         except sqlite3.Error as error:
             raise damaged("its index can't be read") from error
         raise damaged("a segment of the journal is not there")

@@ -62,6 +62,7 @@ class File:
         self._chunks = 0
         self._offset = 0
         self._buffer = bytearray(_BLOCK * seal.chunk)
+        self._settled = 0
 
     def write(self, parts: Sequence[Bytes]) -> None:
         """Take more content. The last bytes are always kept back, since only `finish` knows that they are the last."""
@@ -79,6 +80,16 @@ class File:
             for at in range(0, whole, _BLOCK * CHUNK):
                 self._put([view[start : start + CHUNK] for start in range(at, min(at + _BLOCK * CHUNK, whole), CHUNK)])
             self._rest += view[whole:]
+
+    def ahead(self) -> int:
+        """How many bytes were written since the disk was last waited for."""
+        return self._offset - self._settled
+
+    def settle(self) -> None:
+        """Wait for the disk, on any thread while another writes; so there is less to wait for in the end."""
+        self._settled = self._offset
+        for handle in list(self._open):
+            self._disk.sync(handle.fd)
 
     def finish(self) -> None:
         """Write the last chunk, wait for the disk, and give the file its name."""

@@ -21,7 +21,7 @@ from andromede.drivers.blob import Usage
 from andromede.drivers.blob.local.disk import Disk
 from andromede.drivers.blob.local.journal import HEADER
 
-SHORT = 256
+SHORT = 128
 """Entries up to this size stand in the index too; longer ones only in the journal."""
 _row = struct.Struct("<IIII")
 _place = struct.Struct("<III").pack
@@ -106,7 +106,7 @@ class Index:
         try:
             if writer:
                 self.execute("pragma journal_mode = wal")
-                self.execute("pragma wal_autocheckpoint = 2000")
+                self.execute("pragma wal_autocheckpoint = 1000")
                 self.execute("pragma journal_size_limit = 4194304")
             self.execute("pragma synchronous = normal")
             self.execute(f"pragma cache_size = {-4096 if writer else -1024}")

@@ -10,13 +10,12 @@ from concurrent.futures import Executor
 from pathlib import Path
 
 from andromede.core.errors import DriverError, Forbidden
-from andromede.core.units import MIB
 from andromede.drivers.blob import Blob
 from andromede.drivers.blob.local.disk import Disk, Handle
 from andromede.drivers.blob.local.index import damaged
 from andromede.drivers.blob.local.seal import CHUNK, DamagedError, Seal, WrongKeyError, chunks_of, stored_size
 
-_PIECE = MIB // CHUNK
+_PIECE = 4
 
 
 class Range:

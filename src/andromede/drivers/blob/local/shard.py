@@ -1,6 +1,10 @@
-"""One shard of a store: who reads it has a connection for each thread; who writes it stands in a queue that one thread serves."""
+"""One shard of a store: who reads it has a connection for each thread; who writes it stands in a queue.
+
+A few threads serve the queues of all shards; a queue is served by one of them at a time, as much of it at once as there is.
+"""
 
 import asyncio
+import collections
 import contextlib
 import queue
 import sqlite3
@@ -17,15 +21,51 @@ from andromede.drivers.blob.local.journal import Journal
 from andromede.drivers.blob.local.writer import Job, Writer
 from andromede.drivers.blob.overlay import Overlay
 
-_MANY = 512
+_MANY, _THREADS = 512, 8
 _Waiter = tuple[Job, "asyncio.Future[Any]", asyncio.AbstractEventLoop]
+
+
+class Serving:
+    """The threads that write for all shards of a store; they begin with the first that has something to do."""
+
+    def __init__(self) -> None:
+        self._ready: queue.SimpleQueue[Shard | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._starting = threading.Lock()
+        self._closed = False
+
+    def put(self, shard: "Shard") -> None:
+        """Serve a shard, once."""
+        if self._closed:
+            raise RuntimeError("the store is closed")
+        if not self._threads:
+            self._start()
+        self._ready.put(shard)
+
+    def _start(self) -> None:
+        with self._starting:
+            while len(self._threads) < _THREADS:
+                self._threads.append(threading.Thread(target=self._serve, name=f"blob-{len(self._threads)}", daemon=True))
+                self._threads[-1].start()
+
+    def _serve(self) -> None:
+        while (shard := self._ready.get()) is not None:
+            shard.serve()
+
+    def close(self) -> None:
+        """Serve whoever waits, and end."""
+        for _ in self._threads:
+            self._ready.put(None)
+        for thread in self._threads:
+            thread.join()
+        self._closed = True
 
 
 class Shard:
     """removed: is told of the blobs that lost their owner, once that is durable."""
 
     def __init__(
-        self, number: int, folder: Path, epochs: Epochs, disk: Disk, *, segment_size: int, removed: Callable[[list[Blob]], None]
+        self, number: int, folder: Path, epochs: Epochs, disk: Disk, *, segment_size: int, serving: "Serving", removed: Callable[[list[Blob]], None]
     ) -> None:
         self.number = number
         self.folder = folder
@@ -35,10 +75,11 @@ class Shard:
         self._segment_size = segment_size
         self._removed = removed
         self._local = threading.local()
-        self._queue: queue.SimpleQueue[_Waiter | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
-        self._starting = threading.Lock()
-        self._closed = False
+        self._serving = serving
+        self._waiting: collections.deque[_Waiter] = collections.deque()
+        self._turn = threading.Lock()
+        self._busy = False
+        self._writer: Writer | None = None
 
     def get(self, key: bytes) -> Entry | None:
         """As `Store.get`."""
@@ -79,6 +120,8 @@ class Shard:
 
         def opened(renew: bool) -> Index:
             epoch = self._epochs.get(self.number)
+            if epoch in held and not renew:
+                return held[epoch]
             if renew or not epoch or not self.path(epoch).exists():
                 self.renew()
                 epoch = self._epochs.get(self.number)
@@ -109,66 +152,51 @@ class Shard:
         writer = self.writer()
         with writer.locked():
             writer.catch_up()
+        writer.close()
 
     async def commit(self, change: Callable[[Overlay], Any]) -> Any:
         """As `Store.commit`."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
-        if self._thread is None:
-            self._start()
-        self._queue.put((Job(change), future, loop))
+        with self._turn:
+            self._waiting.append((Job(change), future, loop))
+            idle, self._busy = not self._busy, True
+        if idle:
+            self._serving.put(self)
         return await future
 
-    def _start(self) -> None:
-        with self._starting:
-            if self._closed:
-                raise RuntimeError("the store is closed")
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._serve, name=f"blob-{self.number}", daemon=True)
-                self._thread.start()
-
     def close(self) -> None:
-        """Serve whoever waits, and end."""
-        with self._starting:
-            self._closed = True
-            thread, self._thread = self._thread, None
-        if thread is not None:
-            self._queue.put(None)
-            thread.join()
+        """Close what this thread and the writer have open; nobody may be served any more."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
         found = getattr(self._local, "found", None)
         if found is not None:
             found[1].index.close()
             del self._local.found
 
-    def _serve(self) -> None:
-        writer: Writer | None = None
-        waiting: list[_Waiter] = []
-        while True:
-            if not waiting:
-                first = self._queue.get()
-                if first is None:
-                    return
-                waiting.append(first)
-            with contextlib.suppress(queue.Empty):
-                while len(waiting) < _MANY:
-                    following = self._queue.get_nowait()
-                    if following is None:
-                        self._queue.put(None)
-                        break
-                    waiting.append(following)
-            jobs = [job for job, _, _ in waiting]
-            try:
-                writer = writer or self.writer()
-                done = writer.run(jobs)
-            except BaseException as error:  # noqa: BLE001 - whoever waits must be told, whatever it is; the next ones start afresh
-                for job in jobs:
-                    job.error = refusal(error) if isinstance(error, OSError) else error
-                writer, done = None, len(jobs)
-            self._answer(waiting[:done])
-            removed = [blob for job in jobs[:done] if job.error is None for blob in job.removed]
-            if removed:
-                self._removed(removed)
-            waiting = waiting[done:]
+    def serve(self) -> None:
+        """Run what waits, and go back into the line where more has come."""
+        with self._turn:
+            waiting = [self._waiting.popleft() for _ in range(min(_MANY, len(self._waiting)))]
+        jobs = [job for job, _, _ in waiting]
+        try:
+            self._writer = self._writer or self.writer()
+            done = self._writer.run(jobs)
+        except BaseException as error:  # noqa: BLE001 - whoever waits must be told, whatever it is; the next ones start afresh
+            for job in jobs:
+                job.error = refusal(error) if isinstance(error, OSError) else error
+            self._writer, done = None, len(jobs)
+        self._answer(waiting[:done])
+        removed = [blob for job in jobs[:done] if job.error is None for blob in job.removed]
+        if removed:
+            self._removed(removed)
+        with self._turn:
+            self._waiting.extendleft(reversed(waiting[done:]))
+            self._busy = bool(self._waiting)
+            if not self._busy:
+                return
+        self._serving.put(self)
 
     def _answer(self, waiting: list[_Waiter]) -> None:
         """Wake everybody who waits, with one call for each loop."""

@@ -15,7 +15,7 @@ from andromede.core.units import MIB
 from andromede.drivers.blob import Hasher
 from andromede.drivers.blob.local.files import File
 
-_BLOCK, _DEEP = MIB, 3
+_BLOCK, _DEEP, _SETTLE = MIB, 4, 8 * MIB
 
 
 class Strand:
@@ -70,14 +70,15 @@ def _done(future: "asyncio.Future[Any]", error: BaseException | None) -> None:
 async def upload(parts: list[bytes], chunks: AsyncIterator[bytes], file: File, hashers: Sequence[Hasher], pool: Executor) -> int:
     """Write `parts` and then all of `chunks` to a file, and give it its name; how many bytes those are. Raises what they raise,
     what a hasher raises, and OSError; then the file is gone."""
-    hashing, writing = Strand(pool), Strand(pool)
+    hashing, writing, settling = Strand(pool), Strand(pool), Strand(pool)
+    settled: asyncio.Future[None] | None = None
     pending: collections.deque[list[asyncio.Future[None]]] = collections.deque()
     size = 0
     block: list[bytes] = []
     held = 0
 
     async def give() -> None:
-        nonlocal block, held
+        nonlocal block, held, settled
         ours, block, held = block, [], 0
         pending.append([writing.submit(lambda: file.write(ours))])
         if hashers:
@@ -85,6 +86,10 @@ async def upload(parts: list[bytes], chunks: AsyncIterator[bytes], file: File, h
         while len(pending) > _DEEP:
             for future in pending.popleft():
                 await future
+        if file.ahead() >= _SETTLE and (settled is None or settled.done()):
+            if settled is not None:
+                await settled
+            settled = settling.submit(file.settle)
 
     async def take(data: bytes) -> None:
         nonlocal size, held
@@ -104,6 +109,8 @@ async def upload(parts: list[bytes], chunks: AsyncIterator[bytes], file: File, h
         while pending:
             for future in pending.popleft():
                 await future
+        if settled is not None:
+            await settled
         await writing.submit(file.finish)
     except BaseException:
         writing.submit(file.abandon, always=True)

@@ -51,6 +51,8 @@ class Writer:
         self._file: Segment | None = None
         self._at = Position()
         self._bad: Position | None = None
+        self._index: Index | None = None
+        self._prefix = f"{folder}/segment-"
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -60,6 +62,12 @@ class Writer:
             yield
         finally:
             fcntl.flock(self._lock.fd, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Close the index."""
+        if self._index is not None:
+            self._index.close()
+            self._index = None
 
     def run(self, jobs: list[Job]) -> int:
         """Run as many of the jobs as go into one append, at least one; how many. Every one of those has an error or is durable."""
@@ -75,6 +83,8 @@ class Writer:
         """Apply what the index lacks, and cut off what is torn; the lock must be held. Raises OSError, sqlite3.Error, DriverError."""
         try:
             index = self._opened(False)
+            if index is self._index and self._bad is None and self._untouched():
+                return index
             at = index.position()
         except (sqlite3.DatabaseError, DriverError) as error:
             if isinstance(error, sqlite3.OperationalError) and "no such table" not in str(error):
@@ -91,9 +101,17 @@ class Writer:
                 with contextlib.suppress(FileNotFoundError):
                     self._file = self._open(at.segment)
         self._at = at
-        if self._file is None or os.fstat(self._file.fd).st_size != at.offset or self.journal.path(at.segment + 1).exists():
+        self._index = None
+        if not self._untouched():
             self._at = self._replay(index, at)
+        self._index = index
         return index
+
+    def _untouched(self) -> bool:
+        """Whether nobody wrote since this writer did; whoever writes makes the segment longer, or begins the next one."""
+        if self._file is None or os.fstat(self._file.fd).st_size != self._at.offset:
+            return False
+        return not os.access(f"{self._prefix}{self._at.segment + 1:08d}", os.F_OK)
 
     def seal(self) -> None:
         """Begin a new segment, so that nothing is written to the present one any more; the lock must be held."""
