@@ -87,7 +87,8 @@ class Request:
         while more:
             self._more = True
             try:
-                message = await asyncio.wait_for(self._receive(), SLOW)
+                async with asyncio.timeout(SLOW):
+                    message = await self._receive()
             except TimeoutError:
                 raise Gone("Your socket connection to the server was not read from or written to within the timeout period.") from None
             if message["type"] == "http.disconnect":

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 
 from andromede.core.clock import now
+from andromede.core.errors import DriverError
 from andromede.drivers.blob import Blob
 from andromede.http.plain import Reply
 from andromede.services.object.errors import NoObject, NoVersion
@@ -62,8 +63,12 @@ def _missing(ask: Ask, place: Place, key: str, version: str | None) -> S3Error:
     return S3Error("NoSuchKey", headers=headers, Key=key)
 
 
-async def content(objects: Objects, account: str, blobs: Sequence[Blob], start: int, stop: int, key: bytes | None = None) -> AsyncIterator[bytes]:
+def content(objects: Objects, account: str, blobs: Sequence[Blob], start: int, stop: int, key: bytes | None = None) -> AsyncIterator[bytes]:
     """The bytes of several blobs from `start` to before `stop`."""
+    return objects.store.read(account, blobs[0], start, stop, key=key) if len(blobs) == 1 else _several(objects, account, blobs, start, stop, key)
+
+
+async def _several(objects: Objects, account: str, blobs: Sequence[Blob], start: int, stop: int, key: bytes | None) -> AsyncIterator[bytes]:
     for blob in blobs:
         if start < blob.size and stop > 0:
             async for chunk in objects.store.read(account, blob, max(start, 0), min(stop, blob.size), key=key):
@@ -78,6 +83,8 @@ async def begun(chunks: AsyncIterator[bytes], size: int) -> tuple[bytes, AsyncIt
         return b"", None
     first = await anext(chunks)
     if len(first) == size:
+        async for _more in chunks:
+            raise DriverError("The store gave more bytes than there are.")
         return first, None
 
     async def rest() -> AsyncIterator[bytes]:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from urllib.parse import quote, unquote_plus, unquote_to_bytes
 
 import msgspec
@@ -246,6 +247,7 @@ def mismatch(access: str, signature: str, text: str = "") -> S3Error:
     return S3Error("SignatureDoesNotMatch", AWSAccessKeyId=access, SignatureProvided=signature[:128], CanonicalRequest=text[:4096])
 
 
+@lru_cache(256)
 def seconds(moment: str) -> float:
     """Of a moment such as 20260131T120000Z. Raises AccessDenied for what is no moment."""
     try:
