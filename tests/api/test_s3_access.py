@@ -241,7 +241,7 @@ def test_lists_of_objects_and_buckets(site, s3, bucket):
     s3.put_object_acl(Bucket=bucket, Key="open", GrantRead=f'id="{site.other_project}"')
     assert may(site.other, bucket, "open")
     assert not may(site.only_reads, bucket, "open")
-    owner = {"ID": site.project}
+    owner = {"ID": site.project, "DisplayName": site.project}
     everybody = {"Type": "Group", "URI": "http://acs.amazonaws.com/groups/global/AuthenticatedUsers"}
     grants = [
         {"Grantee": {"Type": "CanonicalUser", **owner}, "Permission": "FULL_CONTROL"},

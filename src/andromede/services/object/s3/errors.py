@@ -76,6 +76,7 @@ CODES = {
     "ServiceUnavailable": (503, "Please reduce your request rate."),
     "SignatureDoesNotMatch": (403, "The request signature we calculated does not match the signature you provided. Check your key."),
     "TooManyParts": (400, "You have attempted to create more parts than is allowed"),
+    "UnresolvableGrantByEmailAddress": (400, "The email address you provided does not match any account on record."),
     "XAmzContentSHA256Mismatch": (400, "The provided 'x-amz-content-sha256' header does not match what was computed."),
 }  # fmt: skip
 _BY_STATUS = {400: "InvalidArgument", 401: "AccessDenied", 403: "AccessDenied", 404: "NoSuchKey", 409: "OperationAborted", 412: "PreconditionFailed"}

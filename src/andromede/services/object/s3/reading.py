@@ -28,7 +28,6 @@ def looked_up(ask: Ask, place: Place, key: str, version: str | None, action: str
     try:
         found = ask.objects.get(place, key, version)
     except (NoObject, NoVersion) as error:
-        access.need(ask, place, action, key)
         access.need(ask, place, "ListBucket", "")
         raise _missing(ask, place, key, version) from error
     access.need(ask, place, action, key, found.object)

@@ -75,6 +75,8 @@ class Signatures:
         key = await self._callers.of_key(access) if access and access.isprintable() and len(access) <= 128 else None
         if key is None or key.caller.project_id is None:
             raise S3Error("InvalidAccessKeyId", AWSAccessKeyId=access[:128])
+        if key.caller.rules is not None:
+            raise S3Error("AccessDenied", "The key's application credential has access rules, which name no call of S3.")
         return key
 
     def key(self, secret: str, date: str) -> bytes:
@@ -215,12 +217,14 @@ class Signatures:
         amz = "".join(f"{name}:{value.strip()}\n" for name, value in sorted(headers.items()) if name.startswith("x-amz-"))
         bucket = _virtual(headers.get("host"), self._settings.domain)
         parts = [f"{name}={value}" if value else name for name, value in sorted(query) if name in _SIGNED_BY_TWO]
-        resource = (f"/{bucket}" if bucket else "") + request.raw_path + ("?" + "&".join(parts) if parts else "")
-        text = f"{request.method}\n{headers.get('content-md5')}\n{headers.get('content-type')}\n{date}\n{amz}{resource}"
-        made = base64.b64encode(hmac.new(known.secret.encode(), _bytes(text), hashlib.sha1).digest()).decode()
-        if not same_signature(made, signature):
-            raise mismatch(known.access, signature, text)
-        return Proof(known, UNSIGNED, presigned=not given)
+        path = (f"/{bucket}" if bucket else "") + request.raw_path
+        for each in (path, path + "/") if path.count("/") == 1 else (path,):  # some write a bucket with a slash at its end
+            resource = each + ("?" + "&".join(parts) if parts else "")
+            text = f"{request.method}\n{headers.get('content-md5')}\n{headers.get('content-type')}\n{date}\n{amz}{resource}"
+            made = base64.b64encode(hmac.new(known.secret.encode(), _bytes(text), hashlib.sha1).digest()).decode()
+            if same_signature(made, signature):
+                return Proof(known, UNSIGNED, presigned=not given)
+        raise mismatch(known.access, signature, text)
 
 
 _SIGNED_BY_TWO = {
