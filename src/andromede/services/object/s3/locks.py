@@ -143,5 +143,5 @@ def configuration(values: dict[str, Any]) -> dict[str, Any]:
             raise malformed()
         length = rule.get("Days", rule.get("Years", 0))
         if length <= 0 or length > (36_500 if "Days" in rule else 100):
-            raise S3Error("InvalidArgument", "Default retention period must be a positive integer value.")
+            raise S3Error("InvalidRetentionPeriod")
     return values

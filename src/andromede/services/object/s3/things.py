@@ -110,8 +110,8 @@ def sums_fields(thing: Object, *, kind: bool = True) -> list[tuple[str, str]]:
 def made(ask: Ask, place: Place, thing: Object) -> list[tuple[str, str]]:
     """The headers that tell of an object that was just put."""
     lines = [("etag", f'"{thing.etag}"')]
-    if place.container.versioning:
-        lines.append(("x-amz-version-id", thing.version or "null"))
+    if thing.version:
+        lines.append(("x-amz-version-id", thing.version))
     if thing.sums:
         lines += sums_shown(thing)
     if thing.s3:
