@@ -187,8 +187,11 @@ def test_writing_under_conditions(s3, bucket):
     two = s3.put_object(Bucket=bucket, Key="k", Body=b"2", IfMatch=etag)["ETag"]
     with fails("PreconditionFailed", 412):
         s3.delete_object(Bucket=bucket, Key="k", IfMatch=etag)
+    with fails("PreconditionFailed", 412):
+        s3.put_object(Bucket=bucket, Key="k", Body=b"2", IfNoneMatch=two)
+    s3.put_object(Bucket=bucket, Key="k", Body=b"2", IfNoneMatch=etag)
     with fails("NotImplemented", 501):
-        s3.put_object(Bucket=bucket, Key="k", Body=b"2", IfNoneMatch=etag)
+        s3.put_object(Bucket=bucket, Key="k", Body=b"2", IfNoneMatch=etag, IfMatch=etag)
     s3.delete_object(Bucket=bucket, Key="k", IfMatch=two)
 
 

@@ -121,6 +121,8 @@ def test_locks_keep_versions(site, s3):
         s3.put_object_retention(
             Bucket=bucket, Key="k", VersionId=kept, Retention={"Mode": "GOVERNANCE", "RetainUntilDate": soon(hours=2)}
         )
+    with fails("AccessDenied", 403):
+        s3.put_object_retention(Bucket=bucket, Key="k", VersionId=kept, Retention={"Mode": "COMPLIANCE", "RetainUntilDate": soon(days=3)})
     manager = site.cloud.id_of("roles", "manager")
     site.cloud.admin.put(
         f"/identity/v3/projects/{site.project}/users/{site.token(site.cloud.user)['user']['id']}/roles/{manager}"

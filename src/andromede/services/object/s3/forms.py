@@ -206,7 +206,7 @@ def _permitted(ask: Ask, fields: Mapping[str, str]) -> tuple[int, int]:
             met = present == value if operator == "eq" else present.startswith(value)
             if not met:
                 raise S3Error("AccessDenied", f"Invalid according to Policy: Policy Condition failed: {operator} ${name} {value[:128]}")
-    extra = sorted(name for name in fields if name not in covered and name not in _FREE and not name.startswith("x-ignore-"))
+    extra = sorted(name for name in fields if name not in covered and name not in _FREE and not name.startswith(("x-ignore-", sums.PREFIX)))
     if extra:
         raise S3Error("AccessDenied", f"Invalid according to Policy: Extra input fields: {', '.join(extra)[:256]}")
     return least, most

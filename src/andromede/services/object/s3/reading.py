@@ -103,6 +103,9 @@ def plain(thing: Object) -> None:
 async def get(ask: Ask) -> Reply:
     """GetObject and HeadObject."""
     place, request = ask.place, ask.request
+    if encryption.HEADER in request.headers:
+        raise S3Error("InvalidArgument", "x-amz-server-side-encryption header is not supported for this operation.",
+                      ArgumentName=encryption.HEADER)  # fmt: skip
     found = looked_up(ask, place, ask.key, ask.version, "GetObject")
     thing = found.object
     plain(thing)
@@ -124,6 +127,8 @@ async def get(ask: Ask) -> Reply:
         status = 206
         if thing.parts:
             headers.append(("x-amz-mp-parts-count", str(len(thing.parts))))
+        if ask.header("x-amz-checksum-mode").upper() == "ENABLED":
+            headers += things.part_sums_shown(thing, int(ask.query["partNumber"]))
     elif (text := ask.header("range")) and (span := _span(ask, text, thing)):
         start, stop = span
         status = 206
@@ -216,7 +221,7 @@ def _parts(ask: Ask, thing: Object) -> list[tuple[str, object]]:
         ("MaxParts", most), ("IsTruncated", after + most < len(thing.parts)),
     ]  # fmt: skip
     digests: dict[str, list[str]] = thing.s3.get("part_sums", {})
-    for number in range(after + 1, min(after + most, len(thing.parts)) + 1) if digests else ():
+    for number in range(after + 1, min(after + most, len(thing.parts)) + 1):
         each = [(f"Checksum{name.upper()}", values[number - 1]) for name, values in digests.items()]
         lines.append(("Part", [*each, ("PartNumber", number), ("Size", thing.parts[number - 1])]))
     return lines
