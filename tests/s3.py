@@ -146,10 +146,10 @@ def presigned(keys, method, path, host, *, expires="300", moment=None, extra="")
 
 
 @contextlib.contextmanager
-def site(folder, **settings):
-    """A cloud and the S3 face beside it."""
+def site(folder, store=None, **settings):
+    """A cloud and the S3 face beside it, over a store (the one in memory)."""
     cloud = Cloud(folder)
-    objects = Objects(Fake(classes=("standard", "plain", "cold")))
+    objects = Objects(store or Fake(classes=("standard", "plain", "cold")))
     chosen = Settings(
         **{
             "domain": "s3.test",

@@ -6,6 +6,7 @@ import socket
 import pytest
 
 from tests import s3 as ground
+from tests.cloud import USER_PASSWORD
 from tests.s3 import fails
 
 
@@ -60,6 +61,24 @@ def test_roles(site, s3):
     assert site.only_reads.list_buckets()["Buckets"] == []
     with fails("AccessDenied", 403):
         site.nobody().list_buckets()
+    bucket = site.bucket()
+    s3.put_object(Bucket=bucket, Key="k", Body=b"1")
+    reader = next(user["id"] for user in site.cloud.admin.get("/identity/v3/users?name=reading").json["users"])
+    site.cloud.admin.put(f"/identity/v3/projects/{site.project}/users/{reader}/roles/{site.cloud.id_of('roles', 'reader')}")
+    reads = site.client(ground.ground.access_key(site.cloud, site.cloud.sign_in("reading", USER_PASSWORD, "demo")))
+    assert reads.get_object(Bucket=bucket, Key="k")["Body"].read() == b"1"
+    assert reads.list_objects_v2(Bucket=bucket)["KeyCount"] == 1
+    for call, more in (
+        (reads.put_object, {"Key": "n"}),
+        (reads.delete_object, {"Key": "k"}),
+        (reads.delete_bucket, {}),
+        (reads.put_bucket_policy, {"Policy": "{}"}),
+        (reads.put_object_tagging, {"Key": "k", "Tagging": {"TagSet": []}}),
+        (reads.create_multipart_upload, {"Key": "k"}),
+        (reads.copy_object, {"Key": "n", "CopySource": f"{bucket}/k"}),
+    ):
+        with fails("AccessDenied", 403):
+            call(Bucket=bucket, **more)
 
 
 def test_strangers_and_nobody(site, s3, bucket):
@@ -241,7 +260,7 @@ def test_lists_of_objects_and_buckets(site, s3, bucket):
     s3.put_object_acl(Bucket=bucket, Key="open", GrantRead=f'id="{site.other_project}"')
     assert may(site.other, bucket, "open")
     assert not may(site.only_reads, bucket, "open")
-    owner = {"ID": site.project}
+    owner = {"ID": site.project, "DisplayName": site.project}
     everybody = {"Type": "Group", "URI": "http://acs.amazonaws.com/groups/global/AuthenticatedUsers"}
     grants = [
         {"Grantee": {"Type": "CanonicalUser", **owner}, "Permission": "FULL_CONTROL"},

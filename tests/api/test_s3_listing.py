@@ -257,6 +257,8 @@ def test_checksums_of_checksums(s3, bucket, algorithm):
         assert done[field] == base64.b64encode(hashlib.sha256(raw).digest()).decode() + "-2"
     got = s3.head_object(Bucket=bucket, Key="k", ChecksumMode="ENABLED")
     assert (got[field], got["ChecksumType"]) == (done[field], "COMPOSITE")
+    second = s3.get_object(Bucket=bucket, Key="k", PartNumber=2, ChecksumMode="ENABLED")
+    assert (second[field], second["ChecksumType"], second["Body"].read()) == (parts[1][field], "COMPOSITE", b"y" * 150)
     told = s3.get_object_attributes(Bucket=bucket, Key="k", ObjectAttributes=["ObjectParts", "Checksum"])
     assert [part[field] for part in told["ObjectParts"]["Parts"]] == [part[field] for part in parts]
 

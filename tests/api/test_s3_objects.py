@@ -2,10 +2,14 @@
 
 import base64
 import hashlib
+import http.client
 import io
+import os
+from pathlib import Path
 
 import pytest
 
+from andromede.drivers.blob import Blob
 from tests import s3 as ground
 from tests.s3 import fails
 
@@ -183,8 +187,11 @@ def test_writing_under_conditions(s3, bucket):
     two = s3.put_object(Bucket=bucket, Key="k", Body=b"2", IfMatch=etag)["ETag"]
     with fails("PreconditionFailed", 412):
         s3.delete_object(Bucket=bucket, Key="k", IfMatch=etag)
+    with fails("PreconditionFailed", 412):
+        s3.put_object(Bucket=bucket, Key="k", Body=b"2", IfNoneMatch=two)
+    s3.put_object(Bucket=bucket, Key="k", Body=b"2", IfNoneMatch=etag)
     with fails("NotImplemented", 501):
-        s3.put_object(Bucket=bucket, Key="k", Body=b"2", IfNoneMatch=etag)
+        s3.put_object(Bucket=bucket, Key="k", Body=b"2", IfNoneMatch=etag, IfMatch=etag)
     s3.delete_object(Bucket=bucket, Key="k", IfMatch=two)
 
 
@@ -310,3 +317,45 @@ def test_what_is_not_there_says_so(site, bucket, sub):
     status, _headers, body = site.send("GET", f"/{bucket}?{sub}")
     assert status == 501
     assert b"<Code>NotImplemented</Code>" in body
+
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_memory_stays_flat_however_large_an_object_is(site, bucket, monkeypatch):
+    """Against a store that keeps nothing, so that what is measured is the way through."""
+    size, piece = 200 << 20, b"x" * (1 << 20)
+
+    async def write(_tenant, chunks, *, storage="", key=None, hashers=()):
+        taken = 0
+        async for chunk in chunks:
+            taken += len(chunk)
+            for hasher in hashers:
+                hasher.update(chunk)
+        return Blob(os.urandom(16), taken, "standard")
+
+    async def read(_tenant, _blob, start=0, stop=None, *, key=None):
+        for _ in range(start, stop, len(piece)):
+            yield piece
+
+    monkeypatch.setattr(site.objects.store, "write", write)
+    monkeypatch.setattr(site.objects.store, "read", read)
+    headers = {"host": site.host, "content-length": str(size), "x-amz-checksum-crc32c": "AAAAAA=="}
+    headers |= ground.sign(site.keys, "PUT", f"/{bucket}/k", headers, payload=ground.UNSIGNED)
+    before = resident()
+    connection = http.client.HTTPConnection(site.host, timeout=60)
+    connection.request("PUT", f"/{bucket}/k", body=(piece for _ in range(size >> 20)), headers=headers)
+    assert connection.getresponse().read().count(b"BadDigest") == 1
+    headers = {"host": site.host, "content-length": str(size)}
+    headers |= ground.sign(site.keys, "PUT", f"/{bucket}/k", headers, payload=ground.UNSIGNED)
+    connection = http.client.HTTPConnection(site.host, timeout=60)
+    connection.request("PUT", f"/{bucket}/k", body=(piece for _ in range(size >> 20)), headers=headers)
+    assert connection.getresponse().status == 200
+    connection = http.client.HTTPConnection(site.host, timeout=60)
+    connection.request("GET", f"/{bucket}/k", headers={"host": site.host} | ground.sign(site.keys, "GET", f"/{bucket}/k", {"host": site.host}))
+    answer, got = connection.getresponse(), 0
+    while chunk := answer.read(1 << 20):
+        got += len(chunk)
+    assert got == size
+    assert resident() - before < 60 << 20

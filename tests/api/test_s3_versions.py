@@ -82,7 +82,7 @@ def test_versions_that_are_suspended(s3, bucket):
     versioned(s3, bucket)
     one = s3.put_object(Bucket=bucket, Key="k", Body=b"one")["VersionId"]
     versioned(s3, bucket, "Suspended")
-    assert s3.put_object(Bucket=bucket, Key="k", Body=b"null")["VersionId"] == "null"
+    assert "VersionId" not in s3.put_object(Bucket=bucket, Key="k", Body=b"null")
     s3.put_object(Bucket=bucket, Key="k", Body=b"again")
     assert [each["VersionId"] for each in s3.list_object_versions(Bucket=bucket)["Versions"]] == ["null", one]
     assert s3.delete_object(Bucket=bucket, Key="k")["VersionId"] == "null"
@@ -121,6 +121,8 @@ def test_locks_keep_versions(site, s3):
         s3.put_object_retention(
             Bucket=bucket, Key="k", VersionId=kept, Retention={"Mode": "GOVERNANCE", "RetainUntilDate": soon(hours=2)}
         )
+    with fails("AccessDenied", 403):
+        s3.put_object_retention(Bucket=bucket, Key="k", VersionId=kept, Retention={"Mode": "COMPLIANCE", "RetainUntilDate": soon(days=3)})
     manager = site.cloud.id_of("roles", "manager")
     site.cloud.admin.put(
         f"/identity/v3/projects/{site.project}/users/{site.token(site.cloud.user)['user']['id']}/roles/{manager}"

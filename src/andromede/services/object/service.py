@@ -324,13 +324,14 @@ class Objects:
             room = min(room * 2, 1000) if not shared else 16
         return lines
 
-    def versions(self, place: Place, *, prefix: str = "", start: str = "", version: str = "", stop: str = "") -> Iterator[Found]:
-        """Objects and all their versions by name, the newest first; with `version`, those of `start` only that come after it."""
+    def versions(self, place: Place, *, prefix: str = "", start: str = "", version: str = "", stop: str = "", room: int = 200) -> Iterator[Found]:
+        """Objects and all their versions by name, the newest first; with `version`, those of `start` only that come after it.
+        room: how many are read at a time."""
         base, hidden = model.object_key(place.id), b"v\0" + place.id
         low, high = changes.between(base, prefix, start, stop)
-        now = ((key[len(base) :], 0, entry) for key, entry in self._each(place.shard, low, high))
+        now = ((key[len(base) :], 0, entry) for key, entry in self._each(place.shard, low, high, room=room))
         low, high = changes.between(hidden, prefix, start, stop)
-        old = ((*changes.aged(key[len(hidden) :]), entry) for key, entry in self._each(place.shard, low, high))
+        old = ((*changes.aged(key[len(hidden) :]), entry) for key, entry in self._each(place.shard, low, high, room=room))
         reached = not version
         last = b""
         for text, _age, entry in heapq.merge(now, old, key=lambda row: row[:2]):

@@ -20,10 +20,11 @@ CANNED: dict[str, list[Grant]] = {
     "authenticated-read": [[KNOWN, "READ"]], "bucket-owner-read": [], "bucket-owner-full-control": [],
     "log-delivery-write": [[LOGS, "WRITE"], [LOGS, "READ_ACP"]], "aws-exec-read": [],
 }  # fmt: skip
-_HEADERS = {
+_GRANTS = {
     "x-amz-grant-read": "READ", "x-amz-grant-write": "WRITE", "x-amz-grant-read-acp": "READ_ACP", "x-amz-grant-write-acp": "WRITE_ACP",
     "x-amz-grant-full-control": FULL,
 }  # fmt: skip
+HEADERS = ("x-amz-acl", *_GRANTS)
 _MOST = 100
 _XSI = 'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
 ENFORCED = "BucketOwnerEnforced"
@@ -32,14 +33,14 @@ ENFORCED = "BucketOwnerEnforced"
 def from_headers(ask: Ask, owner: str) -> list[Grant] | None:
     """The grants that a request's headers give, beside the owner's; None where they give none. Raises InvalidArgument."""
     canned = ask.header("x-amz-acl")
-    granted = [name for name in _HEADERS if name in ask.request.headers]
+    granted = [name for name in _GRANTS if name in ask.request.headers]
     if canned and granted:
         raise S3Error("InvalidRequest", "Specifying both Canned ACLs and Header Grants is not allowed")
     if canned:
         return grants_of(canned, owner)
     if not granted:
         return None
-    grants = [[_grantee(text), _HEADERS[name]] for name in granted for text in ask.header(name).split(",")]
+    grants = [[_grantee(text), _GRANTS[name]] for name in granted for text in ask.header(name).split(",")]
     return _few(grants)
 
 
@@ -58,7 +59,7 @@ def _grantee(text: str) -> str:
     if kind == "id" and 0 < len(value) <= 64 and value.isalnum():
         return value
     if kind == "emailAddress":
-        raise S3Error("NotImplemented", "Grants by e-mail address are not supported; name a project's id.")
+        raise S3Error("UnresolvableGrantByEmailAddress")
     raise S3Error("InvalidArgument", "Argument format not recognized", ArgumentValue=text[:128])
 
 
@@ -92,11 +93,11 @@ def shown(grants: Sequence[Grant] | None, owner: str) -> bytes:
     lines = []
     for grantee, permission in grants if grants is not None else [[owner, FULL]]:
         group = grantee.startswith("http:")
-        who = f"<URI>{escape(grantee)}</URI>" if group else f"<ID>{escape(grantee)}</ID>"
+        who = f"<URI>{escape(grantee)}</URI>" if group else f"<ID>{escape(grantee)}</ID><DisplayName>{escape(grantee)}</DisplayName>"
         lines.append(
             f'<Grant><Grantee {_XSI} xsi:type="{"Group" if group else "CanonicalUser"}">{who}</Grantee><Permission>{permission}</Permission></Grant>'
         )
-    return document("AccessControlPolicy", [("Owner", [("ID", owner)]), ("AccessControlList", [("", Raw("".join(lines)))])])
+    return document("AccessControlPolicy", [("Owner", [("ID", owner), ("DisplayName", owner)]), ("AccessControlList", [("", Raw("".join(lines)))])])
 
 
 def public(grants: Sequence[Grant] | None) -> bool:

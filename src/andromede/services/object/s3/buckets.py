@@ -9,6 +9,7 @@ from itertools import islice
 import msgspec
 
 from andromede.http.plain import Reply
+from andromede.services.object import uploads
 from andromede.services.object.errors import Taken
 from andromede.services.object.model import Container
 from andromede.services.object.s3 import acl
@@ -112,8 +113,12 @@ async def head(ask: Ask) -> Reply:
 
 
 async def delete(ask: Ask) -> Reply:
-    """DeleteBucket."""
-    await ask.objects.remove(ask.place)
+    """DeleteBucket. Uploads that were not completed do not keep a bucket."""
+    place = ask.place
+    if not ask.objects.listing(place, limit=1) and next(ask.objects.versions(place), None) is None:
+        for upload in uploads.uploads(ask.objects, place, limit=_MOST):
+            await uploads.abort(ask.objects, place, upload)
+    await ask.objects.remove(place)
     return Reply(204)
 
 

@@ -1,5 +1,7 @@
 """Objects going away: DeleteObject, DeleteObjects."""
 
+import asyncio
+
 from andromede.core.errors import CloudError
 from andromede.http.plain import Reply
 from andromede.services.object.model import MARKER, Object
@@ -62,7 +64,9 @@ async def delete_many(ask: Ask) -> Reply:
     quiet = root.value("Quiet").strip().lower() == "true"
     lines: list[tuple[str, object]] = []
     wanted = []
-    for node in named:
+    for number, node in enumerate(named):
+        if number % 50 == 49:
+            await asyncio.sleep(0)
         try:
             wanted.append(_deletion(ask, node))
         except S3Error as error:

@@ -26,6 +26,7 @@ from andromede.services.object.s3.xml import document, parsed
 _MOST_FIELDS = 20 * 1024
 _BOUNDARY = re.compile(r'boundary=(?:"([^"]{1,70})"|([^\s;]{1,70}))', re.IGNORECASE)
 _DISPOSITION = re.compile(r'(name|filename)="((?:[^"\\]|\\.)*)"', re.IGNORECASE)
+_EXPIRES = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,15}Z")
 _FREE = {"awsaccesskeyid", "file", "policy", "signature", "submit", "x-amz-signature"}
 _PASSED = {"cache-control", "content-type", "content-disposition", "content-encoding", "content-language", "expires"}
 
@@ -158,9 +159,11 @@ async def _signer(ask: Ask, fields: Mapping[str, str]) -> Proof | None:
         return None
     if ask.settings.version2 and "awsaccesskeyid" in fields:
         known = await ask.signatures.known(fields["awsaccesskeyid"])
+        if "signature" not in fields:
+            raise S3Error("InvalidArgument", "Bucket POST must contain a field named 'signature'.", ArgumentName="signature")
         made = base64.b64encode(hmac.digest(known.secret.encode(), fields["policy"].encode(), "sha1")).decode()
-        if not same_signature(made, fields.get("signature", "")):
-            raise mismatch(known.access, fields.get("signature", ""))
+        if not same_signature(made, fields["signature"]):
+            raise mismatch(known.access, fields["signature"])
         return Proof(known, "UNSIGNED-PAYLOAD")
     if fields.get("x-amz-algorithm") != V4:
         raise S3Error("InvalidArgument", "Bucket POST must contain a field named 'X-Amz-Algorithm' with the value AWS4-HMAC-SHA256.")
@@ -182,6 +185,8 @@ def _permitted(ask: Ask, fields: Mapping[str, str]) -> tuple[int, int]:
         return 0, ask.settings.most_put
     try:
         policy: Any = msgspec.json.decode(base64.b64decode(fields["policy"], validate=True))
+        if not _EXPIRES.fullmatch(policy["expiration"]):
+            raise S3Error("InvalidPolicyDocument", "Invalid Policy: Invalid 'expiration' value.")
         expires = parse(policy["expiration"].replace("Z", "+00:00"))
         conditions = list(policy["conditions"])
     except (binascii.Error, ValueError, TypeError, KeyError, AttributeError, msgspec.DecodeError) as error:
@@ -201,14 +206,14 @@ def _permitted(ask: Ask, fields: Mapping[str, str]) -> tuple[int, int]:
             met = present == value if operator == "eq" else present.startswith(value)
             if not met:
                 raise S3Error("AccessDenied", f"Invalid according to Policy: Policy Condition failed: {operator} ${name} {value[:128]}")
-    extra = sorted(name for name in fields if name not in covered and name not in _FREE and not name.startswith("x-ignore-"))
+    extra = sorted(name for name in fields if name not in covered and name not in _FREE and not name.startswith(("x-ignore-", sums.PREFIX)))
     if extra:
         raise S3Error("AccessDenied", f"Invalid according to Policy: Extra input fields: {', '.join(extra)[:256]}")
     return least, most
 
 
 def _each(condition: Any) -> list[tuple[str, str, str]]:
-    if isinstance(condition, dict):
+    if isinstance(condition, dict) and condition:
         return [("eq", str(name).lower(), str(value)) for name, value in condition.items()]
     if isinstance(condition, list) and len(condition) == 3:
         operator = str(condition[0]).lower()

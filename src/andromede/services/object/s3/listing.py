@@ -68,7 +68,7 @@ def _content(asked: _Asked, name: str, thing: Object, owner: str) -> tuple[str, 
         lines.append(("ChecksumType", thing.s3.get("sum_type", "FULL_OBJECT")))
     lines.append(("Size", thing.size))
     if owner:
-        lines.append(("Owner", [("ID", owner)]))
+        lines.append(("Owner", [("ID", owner), ("DisplayName", owner)]))
     lines.append(("StorageClass", thing.s3.get("class", "STANDARD")))
     return "Contents", lines
 
@@ -128,7 +128,7 @@ async def versions(ask: Ask) -> Reply:
     more, low, low_mark, seen = False, start, mark, start
     while asked.most:
         jump: str | None = None
-        for found in ask.objects.versions(place, prefix=asked.prefix, start=low, version=low_mark):
+        for found in ask.objects.versions(place, prefix=asked.prefix, start=low, version=low_mark, room=12 if asked.delimiter else 200):
             group = asked.group(found.name)
             if (found.name == seen and not low_mark) or (group and group == seen):
                 continue
@@ -160,7 +160,7 @@ def _version(asked: _Asked, name: str, thing: Object, owner: str, *, latest: boo
     ]  # fmt: skip
     if not marker:
         lines += [("ETag", f'"{thing.etag}"'), ("Size", thing.size), ("StorageClass", thing.s3.get("class", "STANDARD"))]
-    lines.append(("Owner", [("ID", owner)]))
+    lines.append(("Owner", [("ID", owner), ("DisplayName", owner)]))
     return "DeleteMarker" if marker else "Version", lines
 
 
@@ -173,6 +173,7 @@ async def multipart(ask: Ask) -> Reply:
         low = following(start)
     lines: Lines = []
     groups: list[str] = []
+    who = [("ID", place.account), ("DisplayName", place.account)]
     last, more = ("", ""), False
     while asked.most and not more:
         page = uploads.uploads(ask.objects, place, prefix=asked.prefix, start=low, after=after, limit=asked.most + 1)
@@ -187,7 +188,7 @@ async def multipart(ask: Ask) -> Reply:
                 break
             last = (upload.name, upload.id)
             lines.append(("Upload", [
-                ("Key", asked.show(upload.name)), ("UploadId", upload.id), ("Initiator", [("ID", place.account)]), ("Owner", [("ID", place.account)]),
+                ("Key", asked.show(upload.name)), ("UploadId", upload.id), ("Initiator", who), ("Owner", who),
                 ("StorageClass", upload.object.s3.get("class", "STANDARD")), ("Initiated", iso(upload.object.stamp)),
                 ("ChecksumAlgorithm", upload.object.s3["sum"].upper() if "sum" in upload.object.s3 else None),
                 ("ChecksumType", upload.object.s3.get("sum_type")),

@@ -126,7 +126,7 @@ def retained(thing: Object, lock: dict[str, Any] | None, *, passing: bool) -> Ob
     old = thing.s3.get("lock")
     if old and old["until"] > now().timestamp():
         weaker = lock is None or lock["until"] < old["until"] or (old["mode"] == COMPLIANCE and lock["mode"] != COMPLIANCE)
-        changed = weaker or (lock is not None and lock["mode"] != old["mode"] and lock["mode"] == GOVERNANCE)
+        changed = weaker or (lock is not None and lock["mode"] != old["mode"])
         if changed and not (passing and old["mode"] == GOVERNANCE):
             raise S3Error("AccessDenied", "Access Denied because object protected by object lock.")
     s3 = {name: value for name, value in thing.s3.items() if name != "lock"}
@@ -143,5 +143,5 @@ def configuration(values: dict[str, Any]) -> dict[str, Any]:
             raise malformed()
         length = rule.get("Days", rule.get("Years", 0))
         if length <= 0 or length > (36_500 if "Days" in rule else 100):
-            raise S3Error("InvalidArgument", "Default retention period must be a positive integer value.")
+            raise S3Error("InvalidRetentionPeriod")
     return values

@@ -186,9 +186,9 @@ def _with_sums(ask: Ask, upload: Upload, parts: list[Part], told: set[str], want
         return thing
     kind = upload.object.s3["sum_type"]
     digests = [part.object.sums[name] for part in parts]
+    s3["part_sums"] = {name: digests}
     if kind == sums.COMPOSITE:
         value = sums.composite(name, digests)
-        s3["part_sums"] = {name: digests}
         s3["sum_type"] = kind
     else:
         value = sums.combined(name, [(part.object.sums[name], part.object.size) for part in parts])

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 
 from andromede.core.clock import now
+from andromede.core.errors import DriverError
 from andromede.drivers.blob import Blob
 from andromede.http.plain import Reply
 from andromede.services.object.errors import NoObject, NoVersion
@@ -27,7 +28,6 @@ def looked_up(ask: Ask, place: Place, key: str, version: str | None, action: str
     try:
         found = ask.objects.get(place, key, version)
     except (NoObject, NoVersion) as error:
-        access.need(ask, place, action, key)
         access.need(ask, place, "ListBucket", "")
         raise _missing(ask, place, key, version) from error
     access.need(ask, place, action, key, found.object)
@@ -62,8 +62,12 @@ def _missing(ask: Ask, place: Place, key: str, version: str | None) -> S3Error:
     return S3Error("NoSuchKey", headers=headers, Key=key)
 
 
-async def content(objects: Objects, account: str, blobs: Sequence[Blob], start: int, stop: int, key: bytes | None = None) -> AsyncIterator[bytes]:
+def content(objects: Objects, account: str, blobs: Sequence[Blob], start: int, stop: int, key: bytes | None = None) -> AsyncIterator[bytes]:
     """The bytes of several blobs from `start` to before `stop`."""
+    return objects.store.read(account, blobs[0], start, stop, key=key) if len(blobs) == 1 else _several(objects, account, blobs, start, stop, key)
+
+
+async def _several(objects: Objects, account: str, blobs: Sequence[Blob], start: int, stop: int, key: bytes | None) -> AsyncIterator[bytes]:
     for blob in blobs:
         if start < blob.size and stop > 0:
             async for chunk in objects.store.read(account, blob, max(start, 0), min(stop, blob.size), key=key):
@@ -78,6 +82,8 @@ async def begun(chunks: AsyncIterator[bytes], size: int) -> tuple[bytes, AsyncIt
         return b"", None
     first = await anext(chunks)
     if len(first) == size:
+        async for _more in chunks:
+            raise DriverError("The store gave more bytes than there are.")
         return first, None
 
     async def rest() -> AsyncIterator[bytes]:
@@ -97,6 +103,9 @@ def plain(thing: Object) -> None:
 async def get(ask: Ask) -> Reply:
     """GetObject and HeadObject."""
     place, request = ask.place, ask.request
+    if encryption.HEADER in request.headers:
+        raise S3Error("InvalidArgument", "x-amz-server-side-encryption header is not supported for this operation.",
+                      ArgumentName=encryption.HEADER)  # fmt: skip
     found = looked_up(ask, place, ask.key, ask.version, "GetObject")
     thing = found.object
     plain(thing)
@@ -118,6 +127,8 @@ async def get(ask: Ask) -> Reply:
         status = 206
         if thing.parts:
             headers.append(("x-amz-mp-parts-count", str(len(thing.parts))))
+        if ask.header("x-amz-checksum-mode").upper() == "ENABLED":
+            headers += things.part_sums_shown(thing, int(ask.query["partNumber"]))
     elif (text := ask.header("range")) and (span := _span(ask, text, thing)):
         start, stop = span
         status = 206
@@ -210,7 +221,7 @@ def _parts(ask: Ask, thing: Object) -> list[tuple[str, object]]:
         ("MaxParts", most), ("IsTruncated", after + most < len(thing.parts)),
     ]  # fmt: skip
     digests: dict[str, list[str]] = thing.s3.get("part_sums", {})
-    for number in range(after + 1, min(after + most, len(thing.parts)) + 1) if digests else ():
+    for number in range(after + 1, min(after + most, len(thing.parts)) + 1):
         each = [(f"Checksum{name.upper()}", values[number - 1]) for name, values in digests.items()]
         lines.append(("Part", [*each, ("PartNumber", number), ("Size", thing.parts[number - 1])]))
     return lines

@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from urllib.parse import quote, unquote_plus, unquote_to_bytes
 
 import msgspec
@@ -74,6 +75,8 @@ class Signatures:
         key = await self._callers.of_key(access) if access and access.isprintable() and len(access) <= 128 else None
         if key is None or key.caller.project_id is None:
             raise S3Error("InvalidAccessKeyId", AWSAccessKeyId=access[:128])
+        if key.caller.rules is not None:
+            raise S3Error("AccessDenied", "The key's application credential has access rules, which name no call of S3.")
         return key
 
     def key(self, secret: str, date: str) -> bytes:
@@ -214,12 +217,14 @@ class Signatures:
         amz = "".join(f"{name}:{value.strip()}\n" for name, value in sorted(headers.items()) if name.startswith("x-amz-"))
         bucket = _virtual(headers.get("host"), self._settings.domain)
         parts = [f"{name}={value}" if value else name for name, value in sorted(query) if name in _SIGNED_BY_TWO]
-        resource = (f"/{bucket}" if bucket else "") + request.raw_path + ("?" + "&".join(parts) if parts else "")
-        text = f"{request.method}\n{headers.get('content-md5')}\n{headers.get('content-type')}\n{date}\n{amz}{resource}"
-        made = base64.b64encode(hmac.new(known.secret.encode(), _bytes(text), hashlib.sha1).digest()).decode()
-        if not same_signature(made, signature):
-            raise mismatch(known.access, signature, text)
-        return Proof(known, UNSIGNED, presigned=not given)
+        path = (f"/{bucket}" if bucket else "") + request.raw_path
+        for each in (path, path + "/") if path.count("/") == 1 else (path,):  # some write a bucket with a slash at its end
+            resource = each + ("?" + "&".join(parts) if parts else "")
+            text = f"{request.method}\n{headers.get('content-md5')}\n{headers.get('content-type')}\n{date}\n{amz}{resource}"
+            made = base64.b64encode(hmac.new(known.secret.encode(), _bytes(text), hashlib.sha1).digest()).decode()
+            if same_signature(made, signature):
+                return Proof(known, UNSIGNED, presigned=not given)
+        raise mismatch(known.access, signature, text)
 
 
 _SIGNED_BY_TWO = {
@@ -246,6 +251,7 @@ def mismatch(access: str, signature: str, text: str = "") -> S3Error:
     return S3Error("SignatureDoesNotMatch", AWSAccessKeyId=access, SignatureProvided=signature[:128], CanonicalRequest=text[:4096])
 
 
+@lru_cache(256)
 def seconds(moment: str) -> float:
     """Of a moment such as 20260131T120000Z. Raises AccessDenied for what is no moment."""
     try:

@@ -101,6 +101,14 @@ def sums_shown(thing: Object) -> list[tuple[str, str]]:
     return [*lines, (sums.PREFIX + "type", thing.s3.get("sum_type", sums.FULL))]
 
 
+def part_sums_shown(thing: Object, number: int) -> list[tuple[str, str]]:
+    """The headers of the checksums of one part."""
+    if not thing.parts:
+        return sums_shown(thing)
+    lines = [(sums.PREFIX + name, values[number - 1]) for name, values in thing.s3.get("part_sums", {}).items()]
+    return [*lines, (sums.PREFIX + "type", thing.s3.get("sum_type", sums.FULL))] if lines else lines
+
+
 def sums_fields(thing: Object, *, kind: bool = True) -> list[tuple[str, str]]:
     """An object's checksums as elements of a document."""
     lines = [(f"Checksum{name.upper()}", value) for name, value in thing.sums.items()]
@@ -110,8 +118,8 @@ def sums_fields(thing: Object, *, kind: bool = True) -> list[tuple[str, str]]:
 def made(ask: Ask, place: Place, thing: Object) -> list[tuple[str, str]]:
     """The headers that tell of an object that was just put."""
     lines = [("etag", f'"{thing.etag}"')]
-    if place.container.versioning:
-        lines.append(("x-amz-version-id", thing.version or "null"))
+    if thing.version:
+        lines.append(("x-amz-version-id", thing.version))
     if thing.sums:
         lines += sums_shown(thing)
     if thing.s3:

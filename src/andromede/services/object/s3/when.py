@@ -44,15 +44,15 @@ def for_reading(ask: Ask, thing: Object, prefix: str = "") -> None:
 
 
 def for_writing(ask: Ask) -> When | None:
-    """What must hold of the present object for it to be replaced. Raises NotImplemented for conditions that writing does not have."""
+    """What must hold of the present object for it to be replaced. Raises NotImplemented for two conditions at once, as S3 does."""
     match, none = ask.header("if-match"), ask.header("if-none-match")
     if not match and not none:
         return None
-    if (match and none) or (none and none != "*"):
+    if match and none:
         raise S3Error("NotImplemented", "A header you provided implies functionality that is not implemented", Header="If-None-Match")
 
     def check(before: Object | None) -> None:
-        if none and before is not None:
+        if none and before is not None and (none == "*" or before.etag in _tags(none)):
             raise S3Error("PreconditionFailed", Condition="If-None-Match")
         if match:
             _same(before, match)

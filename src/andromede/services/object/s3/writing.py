@@ -9,7 +9,7 @@ import msgspec
 from andromede.drivers.blob import Blob
 from andromede.http.plain import Reply
 from andromede.services.object.model import Object
-from andromede.services.object.s3 import access, encryption, reading, sums, tagging, things, when
+from andromede.services.object.s3 import access, acl, encryption, reading, sums, tagging, things, when
 from andromede.services.object.s3.ask import Ask, checked, iso, text_of
 from andromede.services.object.s3.errors import S3Error
 from andromede.services.object.s3.incoming import Incoming
@@ -148,5 +148,5 @@ def may_put(ask: Ask) -> None:
     access.need(ask, ask.place, "PutObject", ask.key)
     if "x-amz-tagging" in ask.request.headers:
         access.need(ask, ask.place, "PutObjectTagging", ask.key)
-    if "x-amz-acl" in ask.request.headers or "x-amz-grant-read" in ask.request.headers:
+    if ask.place.container.s3.get("policy") and any(name in ask.request.headers for name in acl.HEADERS):
         access.need(ask, ask.place, "PutObjectAcl", ask.key)
