@@ -17,8 +17,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import lib
-import swift
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+import swift
 
 SMALL, BIG, OBJECTS, CLIENTS, BAR = 4096, 64 << 20, 1000, 64, 50.0
 _NAMES = """
