@@ -285,6 +285,9 @@ def test_lists_of_objects_and_buckets(site, s3, bucket):
     s3.put_bucket_acl(Bucket=bucket, ACL="private")
     s3.put_bucket_ownership_controls(Bucket=bucket, OwnershipControls={"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]})
     with fails("AccessControlListNotSupported", 400):
+        s3.put_object(Bucket=bucket, Key="mine", ACL="private")
+    s3.put_object(Bucket=bucket, Key="mine", ACL="bucket-owner-full-control")
+    with fails("AccessControlListNotSupported", 400):
         s3.put_object_acl(Bucket=bucket, Key="open", ACL="public-read")
     assert not may(site.only_reads, bucket, "open")
     assert (
