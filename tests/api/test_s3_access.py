@@ -1,8 +1,10 @@
 """Who may do what: roles, policies, access control lists, and what pages of other origins and websites see."""
 
+import asyncio
 import json
 import socket
 
+import msgspec
 import pytest
 
 from tests import s3 as ground
@@ -283,6 +285,9 @@ def test_lists_of_objects_and_buckets(site, s3, bucket):
     s3.put_bucket_acl(Bucket=bucket, ACL="private")
     s3.put_bucket_ownership_controls(Bucket=bucket, OwnershipControls={"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]})
     with fails("AccessControlListNotSupported", 400):
+        s3.put_object(Bucket=bucket, Key="mine", ACL="private")
+    s3.put_object(Bucket=bucket, Key="mine", ACL="bucket-owner-full-control")
+    with fails("AccessControlListNotSupported", 400):
         s3.put_object_acl(Bucket=bucket, Key="open", ACL="public-read")
     assert not may(site.only_reads, bucket, "open")
     assert (
@@ -467,3 +472,32 @@ def test_bytes_that_are_no_request(site):
         with socket.create_connection(("127.0.0.1", int(site.host.partition(":")[2])), timeout=5) as line:
             line.sendall(data)
             assert b" 400 " in line.recv(1000)
+
+
+def test_quotas_of_swift_hold_here_too(site, s3, bucket):
+    def quota(**headers):
+        place = site.objects.place(site.project, bucket)
+        asyncio.run(site.objects.change(place, lambda was: msgspec.structs.replace(was, headers=headers)))
+
+    quota(**{"x-container-meta-quota-bytes": "20"})
+    s3.put_object(Bucket=bucket, Key="fits", Body=b"x" * 10)
+    for call, more in (
+        (s3.put_object, {"Body": b"x" * 10}),
+        (s3.copy_object, {"CopySource": f"{bucket}/fits"}),
+    ):
+        with fails("QuotaExceeded", 403):
+            call(Bucket=bucket, Key="more", **more)
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="more")["UploadId"]
+    with fails("QuotaExceeded", 403):
+        s3.upload_part(Bucket=bucket, Key="more", UploadId=upload, PartNumber=1, Body=b"x" * 10)
+    quota(**{"x-container-meta-quota-count": "3"})
+    with fails("QuotaExceeded", 403):
+        s3.put_object(Bucket=bucket, Key="fourth")
+    quota()
+    asyncio.run(site.objects.set_account(site.project, lambda _was: {"x-account-quota-bytes": "5"}))
+    try:
+        with fails("QuotaExceeded", 403):
+            s3.put_object(Bucket=bucket, Key="fourth", Body=b"1")
+    finally:
+        asyncio.run(site.objects.set_account(site.project, lambda _was: {}))
+    s3.put_object(Bucket=bucket, Key="fourth", Body=b"1")

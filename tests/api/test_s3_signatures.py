@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from andromede.http import plain
 from tests import s3 as ground
 from tests.s3 import EMPTY, UNSIGNED, fails, presigned, sign, signing_key
 
@@ -235,6 +236,21 @@ def test_a_body_that_stops_leaves_nothing(site):
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         line.sendall(f"PUT /{site.home}/cut HTTP/1.1\r\n{head}\r\n".encode() + b"x" * 500)
     assert not exists(site, "cut")
+    assert len(site.objects.store._bytes) == before
+
+
+def test_a_body_that_stalls_is_answered(site, monkeypatch):
+    monkeypatch.setattr(plain, "SLOW", 0.2)
+    monkeypatch.setattr(plain, "LINGER", 0.2)
+    before = len(site.objects.store._bytes)
+    headers = {"host": site.host, "content-length": "100000"}
+    headers |= sign(site.keys, "PUT", f"/{site.home}/stalled", headers, payload=UNSIGNED)
+    with socket.create_connection(("127.0.0.1", int(site.host.partition(":")[2])), timeout=5) as line:
+        head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        line.sendall(f"PUT /{site.home}/stalled HTTP/1.1\r\n{head}\r\n".encode() + b"x" * 500)
+        text = line.recv(5000)
+    assert b" 400 " in text
+    assert b"<Code>RequestTimeout</Code>" in text
     assert len(site.objects.store._bytes) == before
 
 

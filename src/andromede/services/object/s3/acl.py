@@ -27,7 +27,8 @@ _GRANTS = {
 HEADERS = ("x-amz-acl", *_GRANTS)
 _MOST = 100
 _XSI = 'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
-ENFORCED = "BucketOwnerEnforced"
+ENFORCED, OWNERS = "BucketOwnerEnforced", "bucket-owner-full-control"
+"""An ownership under which there are no lists, and the one canned list that it takes."""
 
 
 def from_headers(ask: Ask, owner: str) -> list[Grant] | None:

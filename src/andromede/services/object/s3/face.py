@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from andromede.core.errors import CloudError
-from andromede.http.plain import Gone, Reply, Request
+from andromede.http.plain import Reply, Request
 from andromede.services.object.callers import Callers
 from andromede.services.object.s3 import (
     access,
@@ -129,8 +129,6 @@ class S3:
         try:
             ask = Ask(request, self._objects, self._settings, self._signatures)
             reply = await self._answer(ask)
-        except Gone:
-            raise
         except CloudError as error:
             reply = self._refusal(request, error, ask)
         except Exception:

@@ -16,7 +16,7 @@ import msgspec
 from andromede.core.clock import now, parse
 from andromede.http.plain import Headers, Reply
 from andromede.services.identity.service import same_signature
-from andromede.services.object.s3 import encryption, sums, tagging, things, writing
+from andromede.services.object.s3 import encryption, room, sums, tagging, things, writing
 from andromede.services.object.s3.ask import Ask, checked
 from andromede.services.object.s3.errors import S3Error
 from andromede.services.object.s3.signing import V4, Proof, mismatch
@@ -121,6 +121,7 @@ async def post(ask: Ask) -> Reply:
     _as_headers(ask, fields)
     writing.may_put(ask)
     thing, secret = things.described(ask, place)
+    await room.check(ask, place, request.length or least)
     if fields.get("tagging"):
         tags = tagging.from_document(await parsed(fields["tagging"].encode(), "Tagging"), tagging.OBJECT_MOST)
         thing = msgspec.structs.replace(thing, s3=thing.s3 | {"tags": tags})

@@ -12,7 +12,7 @@ from andromede.http.plain import Reply
 from andromede.services.object import uploads
 from andromede.services.object.errors import NoUpload
 from andromede.services.object.model import Object
-from andromede.services.object.s3 import encryption, sums, things, when, writing
+from andromede.services.object.s3 import encryption, room, sums, things, when, writing
 from andromede.services.object.s3.ask import Ask, iso
 from andromede.services.object.s3.errors import S3Error
 from andromede.services.object.s3.incoming import Incoming
@@ -75,6 +75,7 @@ async def put_part(ask: Ask) -> Reply:
         return await _copy_part(ask, upload, number)
     key = _key(ask, upload)
     incoming = Incoming(ask.request, ask.proof, ask.settings.most_put, algorithm=upload.object.s3.get("sum", ""))
+    await room.check(ask, place, incoming.length, 0)
     blob = await writing.taken(ask, place, incoming, things.storage(ask, upload.object.s3.get("class", "STANDARD")), key)
     thing = Object(size=blob.size, etag=incoming.etag, sums=incoming.sums)
     kept = await uploads.put_part(ask.objects, place, upload, number, thing, [blob])
@@ -96,6 +97,7 @@ async def _copy_part(ask: Ask, upload: Upload, number: int) -> Reply:
             raise S3Error("InvalidRange", f"Range specified is not valid for source object of size: {source.thing.size}")
     if stop - start > ask.settings.most_put:
         raise S3Error("InvalidRequest", f"The specified copy range is larger than the maximum allowable size: {ask.settings.most_put}")
+    await room.check(ask, place, stop - start, 0)
     md5, name = sums.new("md5"), upload.object.s3.get("sum", "")
     hashes = {name: sums.new(name)} if name else {}
     blob = await ask.objects.store.write(
@@ -158,6 +160,7 @@ async def complete(ask: Ask) -> Reply:
             raise S3Error("EntityTooLarge", MaxSizeAllowed=str(ask.settings.most_object), ProposedSize=str(size))
         if (text := ask.header("x-amz-mp-object-size")) and text != str(size):
             raise S3Error("InvalidRequest", "The provided 'x-amz-mp-object-size' header value does not match what was computed")
+        await room.check(ask, place, 0)
         thing = _with_sums(ask, upload, used, told, wanted)
         found = await uploads.complete(ask.objects, place, upload, [each[:2] for each in wanted], thing, condition)
     except NoUpload:

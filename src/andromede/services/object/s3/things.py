@@ -50,6 +50,8 @@ def _special(ask: Ask, place: Place, key: bytes | None) -> dict[str, Any]:
     if ask.header("x-amz-tagging"):
         s3["tags"] = tagging.from_header(ask.header("x-amz-tagging"))
     grants = acl.from_headers(ask, place.account)
+    if place.container.s3.get("ownership") == acl.ENFORCED and ask.header("x-amz-acl", acl.OWNERS) != acl.OWNERS:
+        raise S3Error("AccessControlListNotSupported")
     if grants is not None:
         acl.settable(place, grants, place.account)
         if grants != [[place.account, acl.FULL]]:

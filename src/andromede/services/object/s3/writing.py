@@ -9,7 +9,7 @@ import msgspec
 from andromede.drivers.blob import Blob
 from andromede.http.plain import Reply
 from andromede.services.object.model import Object
-from andromede.services.object.s3 import access, acl, encryption, reading, sums, tagging, things, when
+from andromede.services.object.s3 import access, acl, encryption, reading, room, sums, tagging, things, when
 from andromede.services.object.s3.ask import Ask, checked, iso, text_of
 from andromede.services.object.s3.errors import S3Error
 from andromede.services.object.s3.incoming import Incoming
@@ -44,6 +44,7 @@ async def put(ask: Ask) -> Reply:
     incoming = Incoming(ask.request, ask.proof, ask.settings.most_put)
     if condition is not None:
         condition(_present(ask, place, key))
+    await room.check(ask, place, incoming.length)
     s3 = thing.s3
     blob = await taken(ask, place, incoming, things.storage(ask, s3["class"]) if "class" in s3 else "", secret)
     thing.size, thing.etag, thing.sums = blob.size, incoming.etag, incoming.sums
@@ -108,6 +109,7 @@ async def copy(ask: Ask) -> Reply:
     if itself and not changes and "x-amz-storage-class" not in ask.request.headers and "x-amz-checksum-algorithm" not in ask.request.headers:
         raise S3Error("InvalidRequest", "This copy request is illegal because it is trying to copy an object to itself without changing the "
                       "object's metadata, storage class, website redirect location or encryption attributes.")  # fmt: skip
+    await room.check(ask, place, old.size)
     s3: dict[str, Any] = dict(thing.s3)
     s3.pop("tags", None)
     tags = tagging.from_header(ask.header("x-amz-tagging")) if retag else old.s3.get("tags", {})
