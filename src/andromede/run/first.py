@@ -217,6 +217,7 @@ def summary(home: Home, out: Console) -> None:
     out.print(f"\n[bold]The cloud serves at {home.url}[/]")
     for name in ("identity", "compute", "image", "network"):
         out.print(f"  {name:9} {home.url}/{name}")
+    out.print(f"  swift     {home.swift_url}\n  s3        {home.s3_url}")
     out.print(f"\nAdmin password   {home.secrets}/admin-password (root only)")
     out.print(f"Clients          export OS_CLOUD=andromede{suffix}   (or andromede{suffix}-admin), then: openstack server list")
     out.print("                 without a client of your own: ./andromede openstack server list")
