@@ -1,8 +1,10 @@
 """Requests without routes: what becomes of a body that nobody took."""
 
 import http.client
+import os
 import socket
 import urllib.request
+import uuid
 
 from andromede.http.plain import Reply, serve
 from tests.objects import served
@@ -56,3 +58,20 @@ def test_a_length_that_is_given_is_not_given_again():
         connection.request("HEAD", "/")
         assert connection.getresponse().headers.get_all("content-length") == ["3"]
         connection.close()
+
+
+def test_ids_of_requests_are_uuids_and_a_child_draws_its_own():
+    from andromede.core.ids import is_id, new_request_id, random_bytes
+
+    made = [new_request_id() for _ in range(1000)]
+    assert len(set(made)) == 1000
+    assert all(is_id(one.removeprefix("req-")) and uuid.UUID(one[4:]).version == 4 for one in made)
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.write(write, random_bytes(32))
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert os.read(read, 32) != random_bytes(32)
+    os.close(read)
+    os.close(write)

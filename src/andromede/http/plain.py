@@ -6,19 +6,22 @@ there as it was sent (signatures are over that), header values are UTF-8, and bo
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+import msgspec
 import structlog
 
-from andromede.core.clock import monotonic
+from andromede.core.clock import monotonic, now
 from andromede.core.errors import BadRequest, CloudError
 from andromede.core.ids import new_request_id
 
 log = structlog.get_logger("object")
 SLOW = 60.0
 """Seconds that a client may take between two pieces of a body."""
+_TOGETHER = 0.2
 LINGER, LEFT = 2.0, 1 << 20
 """Seconds and bytes that are spent on a body that nobody wants, once the answer is known."""
 
@@ -138,9 +141,12 @@ Face = Callable[[Request], Awaitable[Reply]]
 def serve(face: Face, name: str) -> Callable[..., Awaitable[None]]:
     """An ASGI application over a face, which answers its own errors; `name` is what the log calls it."""
 
+    lines = _Lines()
+
     async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
+            lines.flush()
             return
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1000})
@@ -162,12 +168,34 @@ def serve(face: Face, name: str) -> Callable[..., Awaitable[None]]:
         if reply.stream is None and not await request.finish():
             reply.headers.append(("connection", "close"))
         sent = await _send(send, request, reply)
-        log.info(
-            "request", face=name, method=request.method, path=raw, status=reply.status, bytes=sent, ms=round((monotonic() - began) * 1000, 1),
-            request_id=request.id, **request.notes,
+        lines.add(
+            {
+                "face": name, "method": request.method, "path": raw, "status": reply.status, "bytes": sent,
+                "ms": round((monotonic() - began) * 1000, 1), "request_id": request.id, **request.notes, "event": "request", "level": "info",
+                "timestamp": now(),
+            }
         )  # fmt: skip
 
     return application
+
+
+class _Lines:
+    """The log's line of each request, written several at a time: one by one they would take a fifth of a small request's time."""
+
+    def __init__(self) -> None:
+        self._waiting: list[dict[str, Any]] = []
+        self._encoder = msgspec.json.Encoder(enc_hook=str)
+
+    def add(self, facts: dict[str, Any]) -> None:
+        if not self._waiting:
+            asyncio.get_running_loop().call_later(_TOGETHER, self.flush)
+        self._waiting.append(facts)
+
+    def flush(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            sys.stderr.write(self._encoder.encode_lines(waiting).decode())
+            sys.stderr.flush()
 
 
 async def _send(send: Any, request: Request, reply: Reply) -> int:

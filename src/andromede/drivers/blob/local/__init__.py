@@ -6,7 +6,6 @@ store object must be made after a fork, never before. Layout and reasons stand a
 """
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
@@ -16,6 +15,7 @@ from typing import TypeVar, cast
 import msgspec
 
 from andromede.core.errors import DriverError, Forbidden, NotFound
+from andromede.core.ids import random_bytes
 from andromede.core.units import KIB, MIB
 from andromede.drivers.blob import Blob, Entry, Finding, Hasher, Progress, Usage
 from andromede.drivers.blob.local import places
@@ -129,7 +129,7 @@ class Local:
         if storage not in self.files.classes:
             raise ValueError(f"there is no storage class {storage!r}")
         inline = self.inline if len(self.files.classes[storage]) == 1 else -1
-        blob_id = os.urandom(16)
+        blob_id = random_bytes(16)
         parts, size = list[bytes](), 0
         async for chunk in chunks:
             parts.append(chunk)
