@@ -111,8 +111,7 @@ class Swift:
         if method == "OPTIONS":
             return cors.options(call)
         handlers = OBJECT if call.name else CONTAINER if call.container else ACCOUNT
-        if self._settings.read_only or "read-only" in call.account_headers():
-            access.writable(call)
+        access.writable(call)
         if query:
             if method == "PUT" and "extract-archive" in query:
                 return await bulk.extract(call)
