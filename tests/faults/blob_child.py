@@ -19,7 +19,7 @@ SHARDS, KEYS, TASKS = 2, 6, 4
 
 
 def make(folder: Path, **how: object) -> Local:
-    return Local(folder, KEY, shards=SHARDS, inline=4 * KIB, segment_size=64 * KIB, **how)
+    return Local(folder, KEY, shards=SHARDS, inline=4 * KIB, segment_size=64 * KIB, watched=(b"a.", b"mo"), **how)
 
 
 def content(name: str, number: int) -> bytes:

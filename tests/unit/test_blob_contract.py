@@ -27,7 +27,7 @@ def _fake(_: Path) -> Store:
 
 
 def _local(folder: Path) -> Store:
-    return Local(folder, b"m" * 32, shards=4, inline=8 * KIB, grace=0, segment_size=64 * KIB)
+    return Local(folder, b"m" * 32, shards=4, inline=8 * KIB, grace=0, segment_size=64 * KIB, watched=(b"a", b"k0", b"ke", b"x"))
 
 
 DRIVERS: dict[str, Make] = {"fake": _fake, "local": _local}

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -367,3 +368,53 @@ def test_memory_stays_flat_over_500_mib(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", MEMORY, str(tmp_path / "store")], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 16 * KIB
+
+
+def _watcher(folder: Path, ready: Any, wanted: "multiprocessing.Queue[bytes]", seen: "multiprocessing.Queue[bytes]") -> None:
+    store = make(folder, watched=(b"c\0",))
+    store.get(0, b"c\0key")
+    ready.set()
+    while (_ := wanted.get(timeout=60)) != b"end":
+        entry = store.get(0, b"c\0key")
+        seen.put(b"" if entry is None else entry.value)
+    store.close()
+
+
+def test_what_is_watched_is_remembered_and_never_stale(tmp_path, monkeypatch):
+    context = multiprocessing.get_context("spawn")
+    ready, wanted, seen = context.Event(), context.Queue(), context.Queue()
+    other = context.Process(target=_watcher, args=(tmp_path, ready, wanted, seen))
+    store = make(tmp_path, watched=(b"c\0",))
+    asked = []
+    try:
+        other.start()
+        assert ready.wait(60)
+        for number in range(200):
+            value = b"%d" % number
+            change = (lambda view, value=value: view.put(b"c\0key", Entry(value))) if number % 7 else (lambda view: view.delete(b"c\0key"))
+            asyncio.run(store.commit(0, change))
+            wanted.put(value)
+            assert seen.get(timeout=60) == (value if number % 7 else b"")
+        reading = store.parts[0].reading
+        monkeypatch.setattr(store.parts[0], "reading", lambda: asked.append(1) or reading())
+        for _ in range(5):
+            assert store.get(0, b"c\0key").value == b"199"
+        asyncio.run(store.commit(0, lambda view: view.put(b"o\0another", Entry(b"x"))))
+        for _ in range(5):
+            assert store.get(0, b"c\0key").value == b"199"
+        assert len(asked) == 1
+        store.parts[0]._marks.begin(0)  # as a crash in the middle of a commit leaves it
+        for _ in range(3):
+            assert store.get(0, b"c\0key").value == b"199"
+        assert len(asked) == 4
+        wanted.put(b"after")
+        assert seen.get(timeout=60) == b"199"
+        third = make(tmp_path, watched=(b"c\0",))
+        asyncio.run(third.commit(0, lambda view: view.put(b"c\0key", Entry(b"new"))))
+        third.close()
+        assert store.get(0, b"c\0key").value == b"new"
+        assert not store.parts[0]._marks.get(0) & 1
+    finally:
+        wanted.put(b"end")
+        other.join(60)
+        store.close()

@@ -92,8 +92,9 @@ def fabric(home: Home) -> Fabric:
 def store(home: Home) -> Store:
     """Where objects are."""
     from andromede.drivers.blob.local import Local
+    from andromede.services.object.model import WATCHED
 
-    return Local(home.objects, master_key(home.keys))
+    return Local(home.objects, master_key(home.keys), watched=WATCHED)
 
 
 def master_key(folder: Path) -> bytes:

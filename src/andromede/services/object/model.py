@@ -21,6 +21,8 @@ import msgspec
 from andromede.core.clock import now
 
 LAST = (1 << 64) - 1
+WATCHED = (b"a\0", b"c\0", b"b\0")
+"""Keys of accounts, containers and buckets' names: read by every request, changed seldom."""
 MARKER, SLO, DLO, LINK = "marker", "slo", "dlo", "link"
 """What an object may be besides bytes: a delete marker, a static or dynamic large object of Swift, a symbolic link."""
 

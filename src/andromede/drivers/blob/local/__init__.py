@@ -24,6 +24,7 @@ from andromede.drivers.blob.local.disk import Disk, refusal
 from andromede.drivers.blob.local.files import File, Files
 from andromede.drivers.blob.local.index import Epochs, damaged
 from andromede.drivers.blob.local.keys import Keys, data_key
+from andromede.drivers.blob.local.marks import Marks
 from andromede.drivers.blob.local.reading import Copies, Range, open_chunks, read_file
 from andromede.drivers.blob.local.seal import Seal, stored_size
 from andromede.drivers.blob.local.shard import Serving, Shard
@@ -47,6 +48,7 @@ class Local:
 
     classes: for each storage class the folders that hold its large blobs, one copy in each; empty for the store's own folder.
     `plain` is not encrypted. A class of several folders keeps small blobs as files too, so that they have copies.
+    watched: what keys begin with, two bytes each, that are read far more often than they change; such entries are remembered.
     sync: False never waits for the disk. segment_size: bytes after which a new segment is begun. grace: seconds for which a
     large blob may be without an owner before `check` takes it for forgotten; more than the longest time between the end of a `write`
     and the `commit` that names it. Raises DriverError where the folder is another's.
@@ -63,6 +65,7 @@ class Local:
         sync: bool = True,
         segment_size: int = 256 * MIB,
         grace: float = 24 * 3600,
+        watched: Sequence[bytes] = (),
         disk: Disk | None = None,
     ) -> None:
         if len(master_key) != 32:
@@ -83,9 +86,10 @@ class Local:
             self.keys = Keys(folder / "keys", master_key, self.disk)
             self._serving = Serving()
             epochs = Epochs(folder / "epochs", shards, self.disk)
+            marks = Marks(folder / "marks", shards, self.disk, frozenset(watched))
             self.parts = [
                 Shard(
-                    number, folder / f"shard-{number:02d}", epochs, self.disk,
+                    number, folder / f"shard-{number:02d}", epochs, marks, self.disk,
                     segment_size=segment_size, serving=self._serving, removed=self._removed,
                 )
                 for number in range(shards)
@@ -98,7 +102,7 @@ class Local:
 
     def get(self, shard: int, key: bytes) -> Entry | None:
         """As `Store.get`."""
-        return self.parts[shard].reading().get(key)
+        return self.parts[shard].get(key)
 
     def scan(self, shard: int, start: bytes, stop: bytes, limit: int, *, reverse: bool = False) -> list[tuple[bytes, Entry]]:
         """As `Store.scan`."""

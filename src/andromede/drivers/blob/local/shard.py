@@ -18,10 +18,11 @@ from andromede.drivers.blob.local.disk import Disk, refusal
 from andromede.drivers.blob.local.entries import Reading
 from andromede.drivers.blob.local.index import Epochs, Index, create, damaged
 from andromede.drivers.blob.local.journal import Journal
+from andromede.drivers.blob.local.marks import Marks
 from andromede.drivers.blob.local.writer import Job, Writer
 from andromede.drivers.blob.overlay import Overlay
 
-_MANY, _THREADS = 512, 8
+_MANY, _THREADS, _KNOWN = 512, 8, 10_000
 _Waiter = tuple[Job, "asyncio.Future[Any]", asyncio.AbstractEventLoop]
 
 
@@ -65,13 +66,15 @@ class Shard:
     """removed: is told of the blobs that lost their owner, once that is durable."""
 
     def __init__(
-        self, number: int, folder: Path, epochs: Epochs, disk: Disk, *, segment_size: int, serving: "Serving", removed: Callable[[list[Blob]], None]
-    ) -> None:
+        self, number: int, folder: Path, epochs: Epochs, marks: Marks, disk: Disk, *,
+        segment_size: int, serving: "Serving", removed: Callable[[list[Blob]], None],
+    ) -> None:  # fmt: skip
         self.number = number
         self.folder = folder
         self.disk = disk
         self.journal = Journal(folder, number, disk)
-        self._epochs = epochs
+        self._epochs, self._marks = epochs, marks
+        self._known: dict[bytes, tuple[int, int, Entry | None]] = {}
         self._segment_size = segment_size
         self._removed = removed
         self._local = threading.local()
@@ -83,7 +86,18 @@ class Shard:
 
     def get(self, key: bytes) -> Entry | None:
         """As `Store.get`."""
-        return self.reading().get(key)
+        if key[:2] not in self._marks.watched:
+            return self.reading().get(key)
+        epoch, mark = self._epochs.get(self.number), self._marks.get(self.number)
+        known = self._known.get(key)
+        if known is not None and known[0] == mark and known[1] == epoch:
+            return known[2]
+        entry = self.reading().get(key)
+        if not mark & 1 and self._marks.get(self.number) == mark:
+            if len(self._known) >= _KNOWN:
+                self._known.clear()
+            self._known[key] = (mark, epoch, entry)
+        return entry
 
     def scan(self, start: bytes, stop: bytes, limit: int, *, reverse: bool = False) -> list[tuple[bytes, Entry]]:
         """As `Store.scan`."""
@@ -132,7 +146,7 @@ class Shard:
                 held[epoch] = Index(self.path(epoch), writer=True)
             return held[epoch]
 
-        return Writer(self.number, self.folder, self.journal, self.disk, segment_size=self._segment_size, opened=opened)
+        return Writer(self.number, self.folder, self.journal, self._marks, self.disk, segment_size=self._segment_size, opened=opened)
 
     def renew(self) -> None:
         """Put an empty index in the place of the present one; whoever does must hold the shard's lock, and apply the journal."""

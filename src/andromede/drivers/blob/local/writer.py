@@ -21,6 +21,7 @@ from andromede.drivers.blob.local.disk import Disk, Handle, refusal
 from andromede.drivers.blob.local.entries import Batch
 from andromede.drivers.blob.local.index import Index, Position, damaged, pack_row, unpack_row
 from andromede.drivers.blob.local.journal import HEAD, HEADER, ITEM, Journal, Record, Segment, Torn, item_head, record_head
+from andromede.drivers.blob.local.marks import Marks
 from andromede.drivers.blob.overlay import Overlay
 
 _BATCH = 64 * MIB
@@ -41,10 +42,14 @@ class Job:
 class Writer:
     """Writes one shard for one thread. opened: gives the index to use, or with True an empty one in its place."""
 
-    def __init__(self, shard: int, folder: Path, journal: Journal, disk: Disk, *, segment_size: int, opened: Callable[[bool], Index]) -> None:
+    def __init__(
+        self, shard: int, folder: Path, journal: Journal, marks: Marks, disk: Disk, *, segment_size: int, opened: Callable[[bool], Index]
+    ) -> None:
         self.shard = shard
         self.journal = journal
         self.disk = disk
+        self._marks = marks
+        self._watched = False
         self._segment_size = segment_size
         self._opened = opened
         self._lock = Handle(folder / "lock", os.O_RDWR | os.O_CREAT)
@@ -104,6 +109,8 @@ class Writer:
         self._index = None
         if not self._untouched():
             self._at = self._replay(index, at)
+        if self._marks.get(self.shard) & 1:
+            self._marks.end(self.shard)
         self._index = index
         return index
 
@@ -225,12 +232,18 @@ class Writer:
                 if at is not start:
                     reading.finish()
                     index.set_position(at)
+                    if self._watched:
+                        self._marks.begin(self.shard)
                     self._append(b"".join(parts), start)
                     appended = True
         except sqlite3.Error:
             if appended:
                 self._take_back(start, trusted=True)
             raise
+        finally:
+            if self._watched:
+                self._marks.end(self.shard)
+                self._watched = False
         self._at = at
         return done
 
@@ -275,7 +288,9 @@ class Writer:
             payload: list[bytes] = []
             kept: list[tuple[bytes, bytes | None]] = []
             offset = at.offset + HEAD
+            watched = self._marks.watched
             for key, entry in view.after.items():
+                self._watched |= key[:2] in watched
                 before = len(payload)
                 kept.append((key, None if entry is None else places.keep(entry, self.shard, at.segment, offset, payload)))
                 offset += sum(map(len, payload[before:]))
