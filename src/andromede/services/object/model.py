@@ -23,6 +23,7 @@ from andromede.core.clock import now
 LAST = (1 << 64) - 1
 WATCHED = (b"a\0", b"c\0", b"b\0")
 """Keys of accounts, containers and buckets' names: read by every request, changed seldom."""
+PLAIN = "application/octet-stream"
 MARKER, SLO, DLO, LINK = "marker", "slo", "dlo", "link"
 """What an object may be besides bytes: a delete marker, a static or dynamic large object of Swift, a symbolic link."""
 
@@ -63,7 +64,7 @@ class Object(msgspec.Struct, omit_defaults=True, kw_only=True):
     size: int = msgspec.field(name="s", default=0)
     etag: str = msgspec.field(name="e", default="")
     stamp: int = msgspec.field(name="t", default=0)
-    content_type: str = msgspec.field(name="c", default="application/octet-stream")
+    content_type: str = msgspec.field(name="c", default=PLAIN)
     headers: dict[str, str] = msgspec.field(name="h", default_factory=dict)
     kind: str = msgspec.field(name="k", default="")
     target: Any = msgspec.field(name="l", default=None)
@@ -85,13 +86,18 @@ _account = msgspec.msgpack.Decoder(Account).decode
 
 
 def pack(thing: Account | Container | Object) -> bytes:
-    """As the value of an entry."""
+    """As the value of an entry; what goes without saying is left out, so that the driver keeps most of them twice."""
+    if isinstance(thing, Object) and (thing.stored == thing.size or thing.content_type == PLAIN):
+        kind = PLAIN if thing.content_type == PLAIN else thing.content_type  # the very default is left out, not what equals it
+        thing = msgspec.structs.replace(thing, stored=0 if thing.stored == thing.size else thing.stored, content_type=kind)
     return _encode(thing)
 
 
 def as_object(value: bytes) -> Object:
     """From the value of an entry."""
-    return _object(value)
+    thing = _object(value)
+    thing.stored = thing.stored or thing.size
+    return thing
 
 
 def as_container(value: bytes) -> Container:
