@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-CACHE = Path(os.environ.get("ANDROMEDE_TEST_CACHE", "/var/tmp/andromede-test-cache"))
+CACHE = Path(os.environ.get("ANDROMEDE_CACHE", "/var/cache/andromede")) / "tests" / "linux"
 MODULES = (
     "drivers/virtio/virtio_ring", "drivers/virtio/virtio", "drivers/virtio/virtio_pci_legacy_dev",
     "drivers/virtio/virtio_pci_modern_dev", "drivers/virtio/virtio_pci", "drivers/block/virtio_blk",

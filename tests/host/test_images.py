@@ -1,6 +1,6 @@
 """The guest images, built and booted for real: QEMU under TCG, nothing leaves the machine.
 
-The cache is kept between runs in `ANDROMEDE_IMAGE_CACHE`, by default ~/.cache/andromede/images.
+The cache is kept between runs in `ANDROMEDE_CACHE`, by default /var/cache/andromede.
 """
 
 import json
@@ -34,7 +34,7 @@ echo "user data speaks"
 
 
 def cache() -> Path:
-    return Path(os.environ.get("ANDROMEDE_IMAGE_CACHE") or Path.home() / ".cache" / "andromede" / "images")
+    return Path(os.environ.get("ANDROMEDE_CACHE", "/var/cache/andromede"))
 
 
 @pytest.fixture(scope="session")

@@ -66,7 +66,9 @@ class Request:
     """What was asked. raw_path, raw_query: as sent, still quoted; path: unquoted, not necessarily UTF-8; length: of the body,
     None where it comes in chunks; id: of the request, for the log and the answer."""
 
-    __slots__ = ("_more", "_receive", "headers", "id", "length", "method", "notes", "path", "raw_path", "raw_query", "remote", "scheme")
+    __slots__ = (
+        "_begun", "_more", "_receive", "headers", "id", "length", "method", "notes", "path", "raw_path", "raw_query", "remote", "scheme",
+    )  # fmt: skip
 
     def __init__(
         self, method: str, raw_path: str, raw_query: str, headers: Headers, receive: Callable[[], Awaitable[dict[str, Any]]], *,
@@ -82,11 +84,11 @@ class Request:
         if text and not (text.isascii() and text.isdigit()):
             raise BadRequest("The header Content-Length is not a number.")
         self.length = int(text) if text else None if "chunked" in headers.get("transfer-encoding").lower() else 0
-        self._more = self.length != 0
+        self._more, self._begun = self.length != 0, False
 
     async def body(self) -> AsyncIterator[bytes]:
         """The pieces of the body as they come. Raises Gone."""
-        more = True
+        more = self._begun = True
         while more:
             self._more = True
             try:
@@ -103,7 +105,7 @@ class Request:
     async def finish(self) -> bool:
         """Take what is left of the body where that is little, since a client may see no answer before it has sent all. Answers
         whether all has come: where it has not, and where the client waits to be told to go on, the connection is good for nothing more."""
-        if self._more and "expect" not in self.headers:
+        if self._more and (self._begun or "expect" not in self.headers):
             with contextlib.suppress(Gone, TimeoutError):
                 async with asyncio.timeout(LINGER):
                     size = 0
