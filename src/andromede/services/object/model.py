@@ -26,6 +26,8 @@ WATCHED = (b"a\0", b"c\0", b"b\0")
 PLAIN = "application/octet-stream"
 MARKER, SLO, DLO, LINK = "marker", "slo", "dlo", "link"
 """What an object may be besides bytes: a delete marker, a static or dynamic large object of Swift, a symbolic link."""
+NAME = 1024
+"""Bytes that an object's name may have."""
 PREFIX = "AUTH_"
 """What Swift's names of accounts begin with, before the project's id."""
 
