@@ -321,3 +321,14 @@ def test_when_an_object_was_posted_to_is_kept():
 
     assert model.as_object(model.pack(Object(posted=5))).posted == 5
     assert model.pack(Object(posted=0)) == model.pack(Object())
+
+
+@pytest.mark.parametrize("versioning", ["", "on", "suspended"])
+def test_a_name_that_nothing_can_have_gets_no_delete_marker(objects, versioning):
+    place = container(objects, versioning=versioning)
+    for name in ("x" * 1025, "é" * 600, "x" * 70_000):
+        with pytest.raises(NoObject):
+            run(objects.delete(place, name))
+        (refused,) = run(objects.delete_many(place, [Deletion(name)]))
+        assert isinstance(refused, NoObject)
+    assert list(objects.versions(place)) == []

@@ -1,10 +1,13 @@
 """Requests without routes: what becomes of a body that nobody took."""
 
+import contextlib
 import http.client
 import os
 import socket
 import urllib.request
 import uuid
+
+import pytest
 
 from andromede.http.plain import Reply, serve
 from tests.objects import served
@@ -75,3 +78,31 @@ def test_ids_of_requests_are_uuids_and_a_child_draws_its_own():
     assert os.read(read, 32) != random_bytes(32)
     os.close(read)
     os.close(write)
+
+
+async def tells_the_body(request):
+    return Reply(200, body=b"<" + await request.read(100) + b">")
+
+
+def told(head):
+    with contextlib.ExitStack() as stack:
+        url = stack.enter_context(served(lambda: serve(tells_the_body, "test")))
+        line = stack.enter_context(socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=5))
+        line.sendall(b"PUT / HTTP/1.1\r\nhost: x\r\n" + head + b"\r\nabc")
+        text = line.recv(1000)
+        while b"\r\n\r\n" not in text or (b" 200 " in text and b">" not in text):
+            text += line.recv(1000)
+        return text
+
+
+@pytest.mark.parametrize("head", [b"content-length: 3\r\n", b"content-length: 3\r\ncontent-length: 3\r\n"])
+def test_a_length_that_is_clear_is_taken(head):
+    assert told(head).endswith(b"<abc>")
+
+
+@pytest.mark.parametrize("head", [
+    b"content-length: 3\r\ncontent-length: 4\r\n", b"transfer-encoding: gzip, chunked\r\n",
+    b"transfer-encoding: identity\r\n", b"content-length: +3\r\n",
+])  # fmt: skip
+def test_a_length_that_may_mean_two_things_is_refused(head):
+    assert b" 400 Bad Request" in told(head)

@@ -64,7 +64,8 @@ class Headers:
 
 class Request:
     """What was asked. raw_path, raw_query: as sent, still quoted; path: unquoted, not necessarily UTF-8; length: of the body,
-    None where it comes in chunks; id: of the request, for the log and the answer."""
+    None where it comes in chunks; id: of the request, for the log and the answer. Raises BadRequest where it is not clear what its body
+    is (RFC 9112, 6.3)."""
 
     __slots__ = (
         "_begun", "_more", "_receive", "headers", "id", "length", "method", "notes", "path", "raw_path", "raw_query", "remote", "scheme",
@@ -80,10 +81,14 @@ class Request:
         self.notes: dict[str, Any] = {}
         """What the log shall say of it."""
         self._receive = receive
-        text = headers.get("content-length")
-        if text and not (text.isascii() and text.isdigit()):
+        text, coding = headers.get("content-length"), headers.get("transfer-encoding").strip().lower()
+        if "," in text and len(same := {part.strip() for part in text.split(",")}) == 1:
+            (text,) = same
+        if text and not (text.isascii() and text.isdigit() and len(text) < 20):
             raise BadRequest("The header Content-Length is not a number.")
-        self.length = int(text) if text else None if "chunked" in headers.get("transfer-encoding").lower() else 0
+        if coding and (coding != "chunked" or text):
+            raise BadRequest("A body comes with the length that Content-Length says, or with Transfer-Encoding: chunked.")
+        self.length = int(text) if text else None if coding else 0
         self._more, self._begun = self.length != 0, False
 
     async def body(self) -> AsyncIterator[bytes]:
@@ -156,10 +161,17 @@ def serve(face: Face, name: str) -> Callable[..., Awaitable[None]]:
         began = monotonic()
         headers = Headers([(key.decode("latin-1").lower(), value.decode("utf-8", "surrogateescape")) for key, value in scope["headers"]])
         raw = (scope.get("raw_path") or b"/").decode("latin-1")
-        request = Request(
-            scope["method"], raw, scope["query_string"].decode("latin-1"), headers, receive, remote=str((scope.get("client") or ("",))[0]),
-            scheme=scope.get("scheme", "http"),
-        )  # fmt: skip
+        try:
+            request = Request(
+                scope["method"], raw, scope["query_string"].decode("latin-1"), headers, receive, remote=str((scope.get("client") or ("",))[0]),
+                scheme=scope.get("scheme", "http"),
+            )  # fmt: skip
+        except BadRequest as fault:
+            log.info("request", face=name, method=scope["method"], path=raw, status=400, cause=fault.message)
+            told = [(b"content-length", b"0"), (b"connection", b"close")]
+            await send({"type": "http.response.start", "status": 400, "headers": told})
+            await send({"type": "http.response.body", "body": b""})
+            return
         try:
             reply = await face(request)
         except Gone:

@@ -8,7 +8,7 @@ import msgspec
 
 from andromede.drivers.blob import Blob, Entry, View
 from andromede.services.object import model
-from andromede.services.object.errors import NoContainer
+from andromede.services.object.errors import NoContainer, NoObject
 from andromede.services.object.model import MARKER, Container, Object
 
 When = Callable[[Object | None], None]
@@ -173,7 +173,10 @@ def delete(view: View, container: Container, name: str) -> Found | None:
 def delete_one(
     view: View, place: Place, container: Container, name: str, version: str | None, when: When | None, *, mark: bool = True
 ) -> Found | None:
-    """Delete an object or a version as part of a transaction; see `Objects.delete`. `when` comes before any change."""
+    """Delete an object or a version as part of a transaction; see `Objects.delete`. `when` comes before any change. Raises NoObject for a
+    name that nothing can have, and that no delete marker shall have."""
+    if len(name.encode()) > model.NAME:
+        raise NoObject("No object has so long a name.")
     if version is not None:
         return delete_version(view, place, name, version, when)
     entry = view.get(model.object_key(container.id, name))

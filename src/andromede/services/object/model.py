@@ -26,6 +26,10 @@ WATCHED = (b"a\0", b"c\0", b"b\0")
 PLAIN = "application/octet-stream"
 MARKER, SLO, DLO, LINK = "marker", "slo", "dlo", "link"
 """What an object may be besides bytes: a delete marker, a static or dynamic large object of Swift, a symbolic link."""
+NAME = 1024
+"""Bytes that an object's name may have."""
+PREFIX = "AUTH_"
+"""What Swift's names of accounts begin with, before the project's id."""
 
 
 class Account(msgspec.Struct, omit_defaults=True, kw_only=True):
@@ -83,6 +87,16 @@ _encode = msgspec.msgpack.Encoder().encode
 _object = msgspec.msgpack.Decoder(Object).decode
 _container = msgspec.msgpack.Decoder(Container).decode
 _account = msgspec.msgpack.Decoder(Account).decode
+
+
+def expired(thing: Object) -> bool:
+    """Whether an object's time is over: it is as good as gone."""
+    return bool(thing.delete_at) and thing.delete_at <= now().timestamp()
+
+
+def project_of(account: str) -> str:
+    """The project that an account of Swift's is of, empty for a name that is no account's."""
+    return account[len(PREFIX) :] if account.startswith(PREFIX) else ""
 
 
 def pack(thing: Account | Container | Object) -> bytes:

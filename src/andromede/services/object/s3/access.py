@@ -70,6 +70,23 @@ def need(ask: Ask, place: Place, action: str, key: str = "", thing: Object | Non
         raise S3Error("AccessDenied")
 
 
+class Reader:
+    """Whoever asks, as manifests and links of Swift ask whether they may read what these lead to, object by object."""
+
+    each = True
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+
+    def allow(self, account: str, place: Place | None, name: str, thing: Object | None, *, segment: bool = False) -> None:
+        """Raise AccessDenied unless the caller may read an object, or may know that it, or its bucket, is not there."""
+        del segment
+        if place is not None:
+            need(self._ask, place, "GetObject" if thing else "ListBucket", name if thing else "", thing)
+        elif self._ask.caller is None or self._ask.caller.project_id != account or not self._ask.caller.has("reader"):
+            raise S3Error("AccessDenied")
+
+
 class _Context:
     """The values that condition keys have in a request, computed when asked for."""
 

@@ -7,12 +7,11 @@ from urllib.parse import unquote_plus
 
 from andromede.core.context import Caller
 from andromede.http.plain import Request
+from andromede.services.object.model import NAME
 from andromede.services.object.s3.errors import S3Error
 from andromede.services.object.s3.settings import Settings
 from andromede.services.object.s3.signing import Proof, Signatures
 from andromede.services.object.service import Objects, Place
-
-KEY_LIMIT = 1024
 
 
 class Ask:
@@ -99,8 +98,8 @@ def text_of(data: bytes) -> str:
 def checked(key: str) -> str:
     """A key that may be. Raises KeyTooLongError, InvalidURI."""
     size = len(key) if key.isascii() else len(key.encode())
-    if size > KEY_LIMIT:
-        raise S3Error("KeyTooLongError", Size=str(size), MaxSizeAllowed=str(KEY_LIMIT))
+    if size > NAME:
+        raise S3Error("KeyTooLongError", Size=str(size), MaxSizeAllowed=str(NAME))
     if "\0" in key:
         raise S3Error("InvalidURI")
     return key

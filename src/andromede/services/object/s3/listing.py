@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from andromede.http.plain import Reply
 from andromede.services.object import uploads
+from andromede.services.object.contents import tag
 from andromede.services.object.model import MARKER, Object
 from andromede.services.object.s3.ask import Ask, iso
 from andromede.services.object.s3.errors import S3Error
@@ -62,7 +63,7 @@ def following(group: str) -> str:
 
 
 def _content(asked: _Asked, name: str, thing: Object, owner: str) -> tuple[str, Lines]:
-    lines: Lines = [("Key", asked.show(name)), ("LastModified", iso(thing.stamp)), ("ETag", f'"{thing.etag}"')]
+    lines: Lines = [("Key", asked.show(name)), ("LastModified", iso(thing.stamp)), ("ETag", f'"{tag(thing)}"')]
     if thing.sums:
         lines += [("ChecksumAlgorithm", each.upper()) for each in thing.sums]
         lines.append(("ChecksumType", thing.s3.get("sum_type", "FULL_OBJECT")))
@@ -159,7 +160,7 @@ def _version(asked: _Asked, name: str, thing: Object, owner: str, *, latest: boo
         ("Key", asked.show(name)), ("VersionId", thing.version or "null"), ("IsLatest", latest), ("LastModified", iso(thing.stamp)),
     ]  # fmt: skip
     if not marker:
-        lines += [("ETag", f'"{thing.etag}"'), ("Size", thing.size), ("StorageClass", thing.s3.get("class", "STANDARD"))]
+        lines += [("ETag", f'"{tag(thing)}"'), ("Size", thing.size), ("StorageClass", thing.s3.get("class", "STANDARD"))]
     lines.append(("Owner", [("ID", owner), ("DisplayName", owner)]))
     return "DeleteMarker" if marker else "Version", lines
 

@@ -38,11 +38,7 @@ def for_new(ask: Ask, place: Place) -> dict[str, Any]:
     mode, until, hold = (ask.header(name) for name in HEADERS)
     lock = place.container.s3.get("lock")
     if not (mode or until or hold):
-        rule = lock.get("Rule", {}).get("DefaultRetention") if lock else None
-        if not rule:
-            return {}
-        days = rule.get("Days") or rule["Years"] * 365
-        return {"lock": {"mode": rule["Mode"], "until": int(now().timestamp()) + days * 86_400}}
+        return by_rule(place)
     if not lock:
         raise S3Error("InvalidRequest", "Bucket is missing Object Lock Configuration")
     made: dict[str, Any] = {}
@@ -59,6 +55,15 @@ def for_new(ask: Ask, place: Place) -> dict[str, Any]:
         made["hold"] = hold
         access.need(ask, place, "PutObjectLegalHold", ask.key)
     return made
+
+
+def by_rule(place: Place) -> dict[str, Any]:
+    """The lock that a bucket's rule gives to each new object, through whichever protocol it comes."""
+    rule = place.container.s3.get("lock", {}).get("Rule", {}).get("DefaultRetention")
+    if not rule:
+        return {}
+    days = rule.get("Days") or rule["Years"] * 365
+    return {"lock": {"mode": rule["Mode"], "until": int(now().timestamp()) + days * 86_400}}
 
 
 def shown(thing: Object) -> list[tuple[str, str]]:

@@ -85,7 +85,7 @@ async def put_part(ask: Ask) -> Reply:
 
 async def _copy_part(ask: Ask, upload: Upload, number: int) -> Reply:
     place, key = ask.place, _key(ask, upload)
-    source = writing.source_of(ask)
+    source = await writing.source_of(ask)
     start, stop = 0, source.thing.size
     if text := ask.header("x-amz-copy-source-range"):
         first, dash, last = text.removeprefix("bytes=").partition("-")
@@ -101,7 +101,7 @@ async def _copy_part(ask: Ask, upload: Upload, number: int) -> Reply:
     md5, name = sums.new("md5"), upload.object.s3.get("sum", "")
     hashes = {name: sums.new(name)} if name else {}
     blob = await ask.objects.store.write(
-        place.account, writing.read_from(ask, source, start, stop), storage=things.storage(ask, upload.object.s3.get("class", "STANDARD")), key=key,
+        place.account, source.read(start, stop), storage=things.storage(ask, upload.object.s3.get("class", "STANDARD")), key=key,
         hashers=[md5, *hashes.values()],
     )  # fmt: skip
     thing = Object(size=blob.size, etag=md5.digest().hex(), sums={name: sums.text(each.digest()) for name, each in hashes.items()})

@@ -1,18 +1,20 @@
 """Objects going out: GetObject, HeadObject, GetObjectAttributes."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 
-from andromede.core.clock import now
+import msgspec
+
 from andromede.core.errors import DriverError
-from andromede.drivers.blob import Blob
 from andromede.http.plain import Reply
+from andromede.services.object import contents
+from andromede.services.object.contents import Source, own
 from andromede.services.object.errors import NoObject, NoVersion
-from andromede.services.object.model import MARKER, Object
+from andromede.services.object.model import MARKER, SLO, Object, expired
 from andromede.services.object.s3 import access, encryption, things, when
 from andromede.services.object.s3.ask import Ask, http_date
 from andromede.services.object.s3.errors import S3Error
 from andromede.services.object.s3.xml import document
-from andromede.services.object.service import Found, Objects, Place
+from andromede.services.object.service import Found, Place
 
 _OVERRIDES = {
     "response-content-type": "content-type", "response-content-language": "content-language", "response-expires": "expires",
@@ -36,7 +38,7 @@ def looked_up(ask: Ask, place: Place, key: str, version: str | None, action: str
         raise S3Error("MethodNotAllowed", Method=ask.request.method, ResourceType="DeleteMarker", headers={
             "x-amz-delete-marker": "true", "x-amz-version-id": thing.version or "null", "last-modified": http_date(thing.stamp), "allow": "DELETE",
         })  # fmt: skip
-    if thing.delete_at and thing.delete_at <= now().timestamp():
+    if expired(thing):
         raise S3Error("NoSuchKey", Key=key)
     return found
 
@@ -62,23 +64,28 @@ def _missing(ask: Ask, place: Place, key: str, version: str | None) -> S3Error:
     return S3Error("NoSuchKey", headers=headers, Key=key)
 
 
-def content(objects: Objects, account: str, blobs: Sequence[Blob], start: int, stop: int, key: bytes | None = None) -> AsyncIterator[bytes]:
-    """The bytes of several blobs from `start` to before `stop`."""
-    return objects.store.read(account, blobs[0], start, stop, key=key) if len(blobs) == 1 else _several(objects, account, blobs, start, stop, key)
+async def opened(ask: Ask, found: Found, place: Place, key: bytes | None = None) -> tuple[Object, Source]:
+    """An object as its reader sees it, with its bytes: of a manifest of Swift the size and the ETag are the whole's, and a link is what
+    it leads to, under its own version. key: what was brought for it. Raises S3Error, and what manifests and links do."""
+    thing = found.object
+    if not thing.kind:
+        if key is not None or thing.s3:
+            encryption.opens(thing, key)
+        return thing, own(ask.objects.store, place.account, found.blobs, key)
+    whole = await contents.opened(ask.objects, access.Reader(ask), place, found, key)
+    seen = whole.found.object
+    encryption.opens(seen, key)
+    etag = f"{whole.etag}-{whole.count}" if whole.joined else seen.etag
+    seen = msgspec.structs.replace(seen, size=whole.size, etag=etag, version=thing.version, kind="")
+    if seen.size and whole.found.object.kind == SLO and ("partNumber" in ask.query or "attributes" in ask.query):
+        segments = await contents.segments_of(ask.objects, whole.place, whole.found)
+        seen = msgspec.structs.replace(seen, parts=[contents.length(segment) for segment in segments])
+    return seen, whole.source
 
 
-async def _several(objects: Objects, account: str, blobs: Sequence[Blob], start: int, stop: int, key: bytes | None) -> AsyncIterator[bytes]:
-    for blob in blobs:
-        if start < blob.size and stop > 0:
-            async for chunk in objects.store.read(account, blob, max(start, 0), min(stop, blob.size), key=key):
-                yield chunk
-        start -= blob.size
-        stop -= blob.size
-
-
-async def begun(chunks: AsyncIterator[bytes], size: int) -> tuple[bytes, AsyncIterator[bytes] | None]:
+async def begun(chunks: AsyncIterator[bytes] | None, size: int) -> tuple[bytes, AsyncIterator[bytes] | None]:
     """What to answer of bytes: all of them where they come at once, else a stream whose first piece is there already."""
-    if not size:
+    if not size or chunks is None:
         return b"", None
     first = await anext(chunks)
     if len(first) == size:
@@ -94,12 +101,6 @@ async def begun(chunks: AsyncIterator[bytes], size: int) -> tuple[bytes, AsyncIt
     return b"", rest()
 
 
-def plain(thing: Object) -> None:
-    """Raises NotImplemented for what has no bytes of its own."""
-    if thing.kind:
-        raise S3Error("NotImplemented", "This object is a manifest or a link of Swift, which leads to other objects; read it through Swift.")
-
-
 async def get(ask: Ask) -> Reply:
     """GetObject and HeadObject."""
     place, request = ask.place, ask.request
@@ -107,8 +108,8 @@ async def get(ask: Ask) -> Reply:
         raise S3Error("InvalidArgument", "x-amz-server-side-encryption header is not supported for this operation.",
                       ArgumentName=encryption.HEADER)  # fmt: skip
     found = looked_up(ask, place, ask.key, ask.version, "GetObject")
-    thing = found.object
-    plain(thing)
+    key = encryption.brought(ask)
+    thing, source = await opened(ask, found, place, key)
     headers = things.shown(ask, place, thing)
     try:
         when.for_reading(ask, thing)
@@ -116,9 +117,6 @@ async def get(ask: Ask) -> Reply:
         if error.kind == "NotModified":
             return Reply(304, [line for line in headers if line[0] not in {"content-type", "accept-ranges"}])
         raise
-    key = encryption.brought(ask)
-    if key is not None or thing.s3:
-        encryption.opens(thing, key)
     if ask.query:
         headers = _overridden(ask, headers)
     start, stop, status = 0, thing.size, 200
@@ -139,7 +137,7 @@ async def get(ask: Ask) -> Reply:
     headers.append(("content-length", str(stop - start)))
     if request.method == "HEAD":
         return Reply(status, headers)
-    body, stream = await begun(content(ask.objects, place.account, found.blobs, start, stop, key), stop - start)
+    body, stream = await begun(source(start, stop) if stop > start else None, stop - start)
     return Reply(status, headers, body, stream)
 
 
@@ -197,9 +195,7 @@ async def attributes(ask: Ask) -> Reply:
     """GetObjectAttributes."""
     place = ask.place
     found = looked_up(ask, place, ask.key, ask.version, "GetObjectAttributes")
-    thing = found.object
-    key = encryption.brought(ask)
-    encryption.opens(thing, key)
+    thing, _source = await opened(ask, found, place, encryption.brought(ask))
     wanted = {name.strip() for name in ask.header("x-amz-object-attributes").split(",") if name.strip()}
     if not wanted or not wanted <= set(_ATTRIBUTES):
         raise S3Error("InvalidArgument", "Invalid attribute name specified.", ArgumentName="x-amz-object-attributes")

@@ -11,8 +11,9 @@ import structlog
 
 from andromede.core.errors import CloudError
 from andromede.services.object import uploads
+from andromede.services.object.contents import own
 from andromede.services.object.model import MARKER, Object
-from andromede.services.object.s3 import lifecycle, locks, reading
+from andromede.services.object.s3 import lifecycle, locks
 from andromede.services.object.service import Found, Objects, Place
 
 log = structlog.get_logger("s3")
@@ -141,7 +142,7 @@ class _Bucket:
         thing = found.object
         if thing.s3.get("class", "STANDARD") == name or name not in self._classes or "ssec" in thing.s3 or thing.kind:
             return False
-        chunks = reading.content(self._objects, self._place.account, found.blobs, 0, thing.size)
+        chunks = own(self._objects.store, self._place.account, found.blobs)(0, thing.size)
         blob = await self._objects.store.write(self._place.account, chunks, storage=self._classes[name])
         moved = msgspec.structs.replace(thing, s3=thing.s3 | {"class": name})
         if await self._objects.move(self._place, found, moved, [blob]):

@@ -5,7 +5,8 @@ Sources: RFC 9110, 13; Amazon S3 User Guide, "Add preconditions to S3 operations
 
 from email.utils import parsedate_to_datetime
 
-from andromede.services.object.model import Object
+from andromede.services.object.contents import tag
+from andromede.services.object.model import Object, expired
 from andromede.services.object.s3.ask import Ask
 from andromede.services.object.s3.errors import S3Error
 from andromede.services.object.service import When
@@ -52,7 +53,7 @@ def for_writing(ask: Ask) -> When | None:
         raise S3Error("NotImplemented", "A header you provided implies functionality that is not implemented", Header="If-None-Match")
 
     def check(before: Object | None) -> None:
-        if none and before is not None and (none == "*" or before.etag in _tags(none)):
+        if none and before is not None and not expired(before) and (none == "*" or tag(before) in _tags(none)):
             raise S3Error("PreconditionFailed", Condition="If-None-Match")
         if match:
             _same(before, match)
@@ -74,7 +75,7 @@ def same(etag: str) -> When:
 
 
 def _same(before: Object | None, match: str) -> None:
-    if before is None:
+    if before is None or expired(before):
         raise S3Error("NoSuchKey")
-    if match != "*" and before.etag not in _tags(match):
+    if match != "*" and tag(before) not in _tags(match):
         raise S3Error("PreconditionFailed", Condition="If-Match")

@@ -1,6 +1,5 @@
 """Objects coming in: PutObject, CopyObject; and what uploads of parts share with them."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import parse_qs, unquote_to_bytes
 
@@ -8,6 +7,7 @@ import msgspec
 
 from andromede.drivers.blob import Blob
 from andromede.http.plain import Reply
+from andromede.services.object import contents
 from andromede.services.object.model import Object
 from andromede.services.object.s3 import access, acl, encryption, reading, room, sums, tagging, things, when
 from andromede.services.object.s3.ask import Ask, checked, iso, text_of
@@ -58,19 +58,15 @@ def _present(ask: Ask, place: Place, key: str) -> Object | None:
 
 
 class Source(msgspec.Struct):
-    """What is copied: an object, its bucket, and the key that opens it."""
+    """What is copied: where it was found, the object as it is read, and its bytes."""
 
     place: Place
     found: Found
-    key: bytes | None
-
-    @property
-    def thing(self) -> Object:
-        """The object."""
-        return self.found.object
+    thing: Object
+    read: contents.Source
 
 
-def source_of(ask: Ask) -> Source:
+async def source_of(ask: Ask) -> Source:
     """What `x-amz-copy-source` names, if the caller may have it and its conditions hold. Raises S3Error."""
     path, _, query = ask.header("x-amz-copy-source").partition("?")
     version = parse_qs(query).get("versionId", [None])[0] if query else None
@@ -82,23 +78,16 @@ def source_of(ask: Ask) -> Source:
     if place is None:
         raise S3Error("NoSuchBucket", BucketName=bucket)
     found = reading.looked_up(ask, place, checked(key), version, "GetObject")
-    reading.plain(found.object)
-    when.for_reading(ask, found.object, when.COPY)
-    secret = encryption.brought(ask, encryption.SOURCE)
-    encryption.opens(found.object, secret)
-    return Source(place, found, secret)
-
-
-def read_from(ask: Ask, source: Source, start: int, stop: int) -> AsyncIterator[bytes]:
-    """Bytes of what is copied."""
-    return reading.content(ask.objects, source.place.account, source.found.blobs, start, stop, source.key)
+    thing, read = await reading.opened(ask, found, place, encryption.brought(ask, encryption.SOURCE))
+    when.for_reading(ask, thing, when.COPY)
+    return Source(place, found, thing, read)
 
 
 async def copy(ask: Ask) -> Reply:
     """CopyObject."""
     place, key = ask.place, ask.key
     condition = when.for_writing(ask)
-    source = source_of(ask)
+    source = await source_of(ask)
     old = source.thing
     replace, retag = _directive(ask, "x-amz-metadata-directive"), _directive(ask, "x-amz-tagging-directive")
     if old.size > ask.settings.most_put:
@@ -119,7 +108,7 @@ async def copy(ask: Ask) -> Reply:
     hashes = {name: sums.new(name) for name in ([sums.algorithm(wanted)] if wanted else [*old.sums])}
     md5 = sums.new("md5")
     blob = await ask.objects.store.write(
-        place.account, read_from(ask, source, 0, old.size), storage=things.storage(ask, s3.get("class", "STANDARD")), key=secret,
+        place.account, source.read(0, old.size), storage=things.storage(ask, s3.get("class", "STANDARD")), key=secret,
         hashers=[md5, *hashes.values()],
     )  # fmt: skip
     kept = thing.headers if replace else {

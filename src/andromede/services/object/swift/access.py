@@ -6,6 +6,7 @@ Source: upstream's keystoneauth.
 
 from andromede.core.context import Caller
 from andromede.http.policy import permitted
+from andromede.services.object.model import Object
 from andromede.services.object.service import Place
 from andromede.services.object.swift import acl
 from andromede.services.object.swift.answers import Refused, quoted, true
@@ -104,6 +105,20 @@ def _within_rules(call: Call, caller: Caller) -> bool:
     if caller.rules is None:
         return True
     return permitted(caller.rules, "object-store", call.method, call.request.path.decode("utf-8", "replace"))
+
+
+class Reader:
+    """Whoever makes a call, as manifests and links ask whether they may read what these lead to: whole containers."""
+
+    each = False
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def allow(self, account: str, place: Place | None, _name: str, _thing: Object | None, *, segment: bool = False) -> None:
+        """Raise Refused unless the caller may read what is in a container."""
+        if not may(self._call, place, account=account, method="GET"):
+            raise Refused(409) if segment else denied(self._call)
 
 
 def writable(call: Call) -> None:

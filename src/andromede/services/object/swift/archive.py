@@ -9,13 +9,12 @@ import msgspec
 
 from andromede.services.object.changes import swift_time
 from andromede.services.object.errors import NoContainer, NoObject
-from andromede.services.object.model import DLO, Object, stamp
+from andromede.services.object.model import DLO, Object, expired, stamp
 from andromede.services.object.service import Found, Place
 from andromede.services.object.swift import access
 from andromede.services.object.swift.answers import Refused
 from andromede.services.object.swift.call import Call
 from andromede.services.object.swift.content import duplicate
-from andromede.services.object.swift.metadata import expired
 
 DELETED = "application/x-deleted;swift_versions_deleted=1"
 EMPTY = "d41d8cd98f00b204e9800998ecf8427e"

@@ -6,12 +6,11 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 from andromede.core.context import Caller
 from andromede.drivers.blob import Store
 from andromede.http.plain import Request
-from andromede.services.object.model import Account
+from andromede.services.object.model import Account, project_of
 from andromede.services.object.service import Objects, Place
 from andromede.services.object.swift.answers import Refused, bad
 from andromede.services.object.swift.settings import Settings
 
-PREFIX = "AUTH_"
 MOST_QUERY = 60
 
 
@@ -115,8 +114,3 @@ def split(path: bytes) -> tuple[str, str, str, str]:
         raise Refused(404)
     version, account, container, name = (*parts, "", "")[:4]
     return version, account, container, name
-
-
-def project_of(account: str) -> str:
-    """The project that an account is of, empty for a name that is no account's."""
-    return account[len(PREFIX) :] if account.startswith(PREFIX) else ""

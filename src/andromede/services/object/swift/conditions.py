@@ -1,10 +1,9 @@
 """If-Match and its kin, as Swift understands them."""
 
 from andromede.http.plain import Headers
-from andromede.services.object.model import Object
+from andromede.services.object.model import Object, expired
 from andromede.services.object.service import When
 from andromede.services.object.swift.answers import Refused, bad, seconds_of
-from andromede.services.object.swift.metadata import expired
 
 NAMES = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
 

@@ -1,17 +1,17 @@
-"""The bytes of an object, whatever it is made of: its own, those of segments, or those that a link leads to."""
+"""An answer with the bytes of an object, or with those of them that `Range` asks for."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 import msgspec
 
 from andromede.drivers.blob import Blob, Store
 from andromede.http.plain import Reply
+from andromede.services.object.contents import Source, own, whole
 from andromede.services.object.model import Object
 from andromede.services.object.service import Found, Place
 from andromede.services.object.swift import ranges
 from andromede.services.object.swift.answers import Pairs
-from andromede.services.object.swift.ranges import Source
 
 
 class Content(msgspec.Struct):
@@ -33,24 +33,6 @@ class Content(msgspec.Struct):
         return self.found.object
 
 
-def own(store: Store, place: Place, found: Found) -> Source:
-    """The bytes of an object's own blobs."""
-    blobs = found.blobs
-    if len(blobs) == 1:
-        return lambda start, stop: store.read(place.account, blobs[0], start, stop)
-    return lambda start, stop: _several(store, place.account, blobs, start, stop)
-
-
-async def _several(store: Store, account: str, blobs: Sequence[Blob], start: int, stop: int) -> AsyncIterator[bytes]:
-    for blob in blobs:
-        if stop <= 0:
-            return
-        if start < blob.size:
-            async for chunk in store.read(account, blob, max(start, 0), min(stop, blob.size)):
-                yield chunk
-        start, stop = start - blob.size, stop - blob.size
-
-
 async def begun(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """A stream whose first piece is there already. Raises whatever makes the first piece fail."""
     try:
@@ -65,11 +47,6 @@ async def begun(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
                 yield chunk
 
     return rest()
-
-
-async def whole(stream: AsyncIterator[bytes]) -> bytes:
-    """All of a stream that is known to be small."""
-    return b"".join([chunk async for chunk in stream])
 
 
 async def body(method: str, headers: Pairs, content: Content, wanted: str, inline: int) -> Reply:
@@ -106,4 +83,4 @@ async def _one(status: int, method: str, headers: Pairs, source: Source, start: 
 async def duplicate(store: Store, place: Place, found: Found, account: str, storage: str) -> Blob:
     """The bytes of an object once more, owned by nothing."""
     size = sum(blob.size for blob in found.blobs)
-    return await store.write(account, own(store, place, found)(0, size), storage=storage)
+    return await store.write(account, own(store, place.account, found.blobs)(0, size), storage=storage)

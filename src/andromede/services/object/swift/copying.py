@@ -3,10 +3,11 @@
 from typing import Any
 
 from andromede.http.plain import Reply
-from andromede.services.object.model import DLO, LINK, SLO, Object
-from andromede.services.object.swift import access, conditions, metadata, ranges, reading, slo, slo_put, symlinks, writing
+from andromede.services.object.contents import segments_of
+from andromede.services.object.model import DLO, LINK, SLO, Object, project_of
+from andromede.services.object.swift import access, conditions, metadata, ranges, reading, slo_put, symlinks, writing
 from andromede.services.object.swift.answers import Pairs, Refused, bad, date, quoted, true
-from andromede.services.object.swift.call import Call, project_of
+from andromede.services.object.swift.call import Call
 from andromede.services.object.swift.content import Content
 from andromede.services.object.swift.listings import two_names
 
@@ -57,7 +58,7 @@ async def _copy(call: Call, source: Call) -> Reply:
     raw = source.query.get("multipart-manifest") == "get"
     extra: Pairs = _told(source, found, after)
     if raw and thing.kind == SLO:
-        segments = await slo.segments_of(source, found.place, found.found)
+        segments = await segments_of(call.objects, found.place, found.found)
         made = await slo_put.keep(call, place, after, segments, slo_put.total(segments))
         return writing.created(place, made, extra, etag=f'"{made.object.etag}"')
     values: dict[str, Any] = {}

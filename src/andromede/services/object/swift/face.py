@@ -8,6 +8,8 @@ from andromede.core.clock import now
 from andromede.core.errors import CloudError
 from andromede.http.plain import Gone, Reply, Request
 from andromede.services.object.callers import Callers
+from andromede.services.object.contents import Sealed
+from andromede.services.object.model import project_of
 from andromede.services.object.service import Objects
 from andromede.services.object.swift import (
     access,
@@ -26,7 +28,7 @@ from andromede.services.object.swift import (
     writing,
 )  # fmt: skip
 from andromede.services.object.swift.answers import HTML, REASONS, Refused, page
-from andromede.services.object.swift.call import Call, project_of, split
+from andromede.services.object.swift.call import Call, split
 from andromede.services.object.swift.settings import Settings
 
 log = structlog.get_logger("object")
@@ -61,6 +63,8 @@ class Swift:
             reply = fault.reply()
         except Gone:
             reply = Reply(499, [HTML], page(499))
+        except Sealed as fault:
+            reply = Refused(fault.status, fault.message, plain=True).reply()
         except CloudError as fault:
             status = fault.status if fault.status in REASONS else 500
             if status >= 500:

@@ -140,11 +140,6 @@ def _integer(text: str, fault: str) -> int:
         raise bad(fault) from None
 
 
-def expired(thing: Object) -> bool:
-    """Whether an object's time is over: it is as good as gone."""
-    return bool(thing.delete_at) and thing.delete_at <= now().timestamp()
-
-
 def of_answer(thing: Object) -> Pairs:
     """What an answer shows of an object beside its size, ETag and times."""
     pairs = [

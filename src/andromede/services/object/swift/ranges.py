@@ -3,13 +3,13 @@
 import itertools
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+
+from andromede.services.object.contents import Source
 
 MOST, OVERLAPS, UNORDERED = 50, 2, 8
 _RANGE = re.compile(r"\s*(\d{0,18})\s*-\s*(\d{0,18})\s*", re.ASCII)
 Span = tuple[int, int]
-Source = Callable[[int, int], AsyncIterator[bytes]]
-"""Content: from a first byte to before a last one."""
 
 
 def wanted(text: str) -> list[tuple[int | None, int | None]] | None:

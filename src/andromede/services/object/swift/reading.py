@@ -1,17 +1,16 @@
 """GET and HEAD of objects: find it, follow links and manifests, look at the conditions, give the bytes."""
 
 from andromede.http.plain import Reply
+from andromede.services.object import contents
 from andromede.services.object.changes import swift_time
+from andromede.services.object.contents import own
 from andromede.services.object.errors import NoObject, NoVersion
-from andromede.services.object.model import DLO, LINK, MARKER, SLO
+from andromede.services.object.model import DLO, LINK, MARKER, SLO, expired
 from andromede.services.object.service import Found, Place
-from andromede.services.object.swift import access, conditions, content, dlo, metadata, slo, symlinks, versions
+from andromede.services.object.swift import access, conditions, content, metadata, slo, symlinks, versions
 from andromede.services.object.swift.answers import HTML, Pairs, Refused, date
 from andromede.services.object.swift.call import Call
 from andromede.services.object.swift.content import Content
-
-LOOPS = 2
-"""Links that may follow one another."""
 
 
 async def get(call: Call) -> Reply:
@@ -52,27 +51,40 @@ async def content_of(call: Call) -> Content:
     found = looked_up(call, place, call.name, query.get("version-id"))
     if not query and not found.object.kind:
         thing = found.object
-        return Content(place, found, thing.size, thing.etag, content.own(call.store, place, found), versions.shown(place, thing))
+        return Content(place, found, thing.size, thing.etag, own(call.store, place.account, found.blobs), versions.shown(place, thing))
     link: Pairs = []
     if found.object.kind == LINK:
         if query.get("symlink") == "get":
             told = [*symlinks.shown(found.object), *versions.shown(place, found.object)]
-            return Content(place, found, 0, found.object.etag, content.own(call.store, place, found), told)
+            return Content(place, found, 0, found.object.etag, own(call.store, place.account, found.blobs), told)
         place, found = followed(call, place, found)
-        link = [("Content-Location", symlinks.path(place, found.name))]
+        link = [("Content-Location", symlinks.path(place.account, place.name, found.name))]
     out = await of_found(call, place, found)
     out.extra = [*out.extra, *link, *versions.shown(place, found.object)]
     return out
 
 
 async def of_found(call: Call, place: Place, found: Found) -> Content:
-    """The bytes of an object that is no link."""
+    """The bytes of an object that is no link. Raises Refused."""
     thing, raw = found.object, call.query.get("multipart-manifest") == "get"
+    if thing.kind == SLO and raw:
+        return await slo.manifest(call, place, found)
     if thing.kind == SLO:
-        return await (slo.manifest(call, place, found) if raw else slo.content(call, place, found))
+        return slo.content(contents.static(call.objects, access.Reader(call), place, found))
     if thing.kind == DLO and not raw:
-        return await dlo.content(call, place, found)
-    return Content(place, found, thing.size, thing.etag, content.own(call.store, place, found), [])
+        return await dynamic(call, place, found)
+    return Content(place, found, thing.size, thing.etag, own(call.store, place.account, found.blobs), [])
+
+
+async def dynamic(call: Call, place: Place, found: Found) -> Content:
+    """What a dynamic manifest leads to. Raises Refused."""
+    try:
+        whole = await contents.dynamic(call.objects, access.Reader(call), place, found)
+    except contents.Broken as fault:
+        raise Refused(409, fault.message, plain=True) from None
+    except NoObject:
+        raise Refused(404) from None
+    return Content(place, found, whole.size, f'"{whole.etag}"', whole.source, [], plain=False)
 
 
 def looked_up(call: Call, place: Place, name: str, version: str | None = None) -> Found:
@@ -85,25 +97,17 @@ def looked_up(call: Call, place: Place, name: str, version: str | None = None) -
         raise Refused(404) from None
     if found.object.kind == MARKER:
         raise Refused(404, headers=[("Content-Type", found.object.content_type), *versions.shown(place, found.object)])
-    if metadata.expired(found.object):
+    if expired(found.object):
         raise Refused(404)
     return found
 
 
 def followed(call: Call, place: Place, found: Found) -> tuple[Place, Found]:
     """What a link leads to in the end. Raises Refused: 404, 409."""
-    loops, wanted = 0, ""
-    while found.object.kind == LINK:
-        target = found.object.target
-        if wanted and wanted != (target.get("etag") or found.object.etag):
-            where = [("Content-Location", symlinks.path(place, found.name))]
-            raise Refused(409, "X-Symlink-Target-Etag headers do not match", plain=True, headers=where)
-        wanted = target.get("etag") or ""
-        if loops >= LOOPS:
-            raise Refused(409, f"Too many levels of symbolic links, maximum allowed is {LOOPS}", plain=True)
-        loops += 1
-        place, found = symlinks.step(call, target)
-    if wanted and wanted != found.object.etag:
-        text = f"Object Etag {found.object.etag!r} does not match X-Symlink-Target-Etag header {wanted!r}"
-        raise Refused(409, text, plain=True, headers=[("Content-Location", symlinks.path(place, found.name))])
-    return place, found
+    try:
+        return contents.followed(call.objects, access.Reader(call), place, found)
+    except contents.Dangling as fault:
+        raise Refused(404, headers=[("Content-Location", symlinks.path(*fault.at))]) from None
+    except contents.Broken as fault:
+        where = [("Content-Location", symlinks.path(*fault.at))] if fault.at else []
+        raise Refused(409, fault.message, plain=True, headers=where) from None

@@ -1,7 +1,8 @@
 """Accounts and containers as hosts: `CONTAINER.ACCOUNT.DOMAIN/object`. Source: the Swift documentation, "Domain Remap"."""
 
+from andromede.services.object.model import PREFIX
 from andromede.services.object.swift.answers import bad
-from andromede.services.object.swift.call import PREFIX, Call
+from andromede.services.object.swift.call import Call
 
 
 def path(call: Call, given: bytes) -> bytes:

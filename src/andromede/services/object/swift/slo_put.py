@@ -10,13 +10,13 @@ from typing import Any
 import msgspec
 
 from andromede.http.plain import Reply
+from andromede.services.object.contents import Segment, length, segments_of
 from andromede.services.object.model import LINK, SLO, Object
 from andromede.services.object.service import Found, Place
 from andromede.services.object.swift import (
     access,
     bulk,
     conditions,
-    dlo,
     metadata,
     quotas,
     ranges,
@@ -29,7 +29,6 @@ from andromede.services.object.swift import (
 from andromede.services.object.swift.answers import Refused, bad, date, iso, line, quoted, reply, true
 from andromede.services.object.swift.call import Call
 from andromede.services.object.swift.report import Errors, Facts
-from andromede.services.object.swift.slo import Segment
 
 RESERVED = "X-Static-Large-Object is a reserved header. To create a static large object add query param multipart-manifest=put."
 _KEYS = {"path": {"path", "etag", "size_bytes", "range"}, "data": {"data"}}
@@ -87,7 +86,7 @@ async def keep(call: Call, place: Place, thing: Object, segments: list[Segment],
     if client and client != etag:
         raise Refused(422)
     raw = json.dumps(segments).encode()
-    size = sum(slo.length(segment) for segment in segments)
+    size = sum(length(segment) for segment in segments)
     if quotas.limited(call, place):
         await quotas.check(call, place, len(raw))
     if "x-versions-location" in place.container.headers or "x-history-location" in place.container.headers:
@@ -100,7 +99,7 @@ async def keep(call: Call, place: Place, thing: Object, segments: list[Segment],
 
     when = conditions.of_put(call.headers) if "if-none-match" in call.headers else None
     blob = await call.store.write(place.account, once(), storage=place.container.headers.get("x-storage-policy", ""))
-    target = {"etag": hashlib.md5(raw, usedforsecurity=False).hexdigest()}
+    target = {"etag": hashlib.md5(raw, usedforsecurity=False).hexdigest(), "count": len(segments)}
     made = msgspec.structs.replace(thing, kind=SLO, size=size, stored=max(len(raw), 1), etag=etag, target=target)
     return await writing.kept(call, place, call.name, made, [blob], when)
 
@@ -208,7 +207,7 @@ async def _looked_at(call: Call, wanted: list[Segment]) -> tuple[list[Segment], 
 
 
 async def _segment(call: Call, path: str) -> tuple[Found, int, str] | str:
-    """A segment with its size and ETag, or the status that asking for it gives."""
+    """A segment with its size and ETag, or the status that asking for it gives; 409 for bytes under a key of the client's."""
     container, _, name = path.lstrip("/").partition("/")
     place = call.objects.find(call.account, container)
     if not access.may(call, place, method="HEAD"):
@@ -220,10 +219,12 @@ async def _segment(call: Call, path: str) -> tuple[Found, int, str] | str:
         if found.object.kind == LINK:
             place, found = reading.followed(call, place, found)
         if found.object.kind == "dlo":
-            whole = await dlo.content(call, place, found)
+            whole = await reading.dynamic(call, place, found)
             return found, whole.size, whole.etag.strip('"')
     except Refused as fault:
         return line(fault.status)
+    if "ssec" in found.object.s3:
+        return line(409)
     return found, found.object.size, found.object.etag
 
 
@@ -292,5 +293,6 @@ async def _all(call: Call, place: Place) -> tuple[list[str], Errors]:
             if path == itself:
                 return [], [(quoted(path), "Not an SLO manifest")]
             continue
-        waiting += [(segment["name"], bool(segment.get("sub_slo"))) for segment in await slo.segments_of(call, where, found) if "data" not in segment]
+        segments = await segments_of(call.objects, where, found)
+        waiting += [(segment["name"], bool(segment.get("sub_slo"))) for segment in segments if "data" not in segment]
     return [*reversed(out)], []

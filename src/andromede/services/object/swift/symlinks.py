@@ -3,11 +3,11 @@
 from urllib.parse import unquote
 
 from andromede.services.object.errors import NoObject
-from andromede.services.object.model import LINK, Object
-from andromede.services.object.service import Found, Place
-from andromede.services.object.swift import access, metadata
+from andromede.services.object.model import LINK, PREFIX, Object, expired, project_of
+from andromede.services.object.service import Found
+from andromede.services.object.swift import access
 from andromede.services.object.swift.answers import Pairs, Refused, bad, quoted
-from andromede.services.object.swift.call import PREFIX, Call, project_of
+from andromede.services.object.swift.call import Call
 from andromede.services.object.swift.listings import two_names
 
 EMPTY = "d41d8cd98f00b204e9800998ecf8427e"
@@ -42,7 +42,7 @@ def wanted(call: Call) -> tuple[dict[str, str | int], Found | None]:
     except NoObject:
         found = None
     location = f"/v1/{account or call.account_name}/{container}/{name}"
-    if found is None or metadata.expired(found.object):
+    if found is None or expired(found.object):
         raise Refused(409, "X-Symlink-Target does not exist", plain=True, headers=[("Content-Location", location)])
     there = (found.object.target.get("etag") or found.object.etag) if found.object.kind == LINK else found.object.etag
     if there != etag:
@@ -77,24 +77,9 @@ def fixed(thing: Object) -> Pairs:
     return [("X-Symlink-Target-Etag", thing.target["etag"])] if thing.target.get("etag") else []
 
 
-def step(call: Call, target: dict[str, str]) -> tuple[Place, Found]:
-    """What a link leads to, which the caller must be allowed to read. Raises Refused."""
-    container, _, name = target["path"].partition("/")
-    account = project_of(target["account"]) if target["account"] else call.account
-    place = call.objects.find(account, container)
-    access.to_object(call, place, account=account, method="GET")
-    try:
-        found = call.objects.get(place, name) if place else None
-    except NoObject:
-        found = None
-    if place is None or found is None or metadata.expired(found.object):
-        raise Refused(404, headers=[("Content-Location", location(call, target))])
-    return place, found
-
-
-def path(place: Place, name: str) -> str:
+def path(account: str, container: str, name: str) -> str:
     """The path of an object."""
-    return f"/v1/{PREFIX}{quoted(place.account)}/{quoted(place.name)}/{quoted(name)}"
+    return f"/v1/{PREFIX}{quoted(account)}/{quoted(container)}/{quoted(name)}"
 
 
 def location(call: Call, target: dict[str, str]) -> str:

@@ -10,7 +10,7 @@ import msgspec
 from andromede.drivers.blob import Blob
 from andromede.http.plain import Reply
 from andromede.services.object.errors import NoContainer, NoObject
-from andromede.services.object.model import DLO, LINK, Object, stamp
+from andromede.services.object.model import DLO, LINK, Object, expired, stamp
 from andromede.services.object.s3 import locks
 from andromede.services.object.service import Found, Place, When
 from andromede.services.object.swift import (
@@ -140,7 +140,9 @@ async def store(
 
 
 async def kept(call: Call, place: Place, name: str, thing: Object, blobs: Sequence[Blob], when: When | None) -> Found:
-    """Put an object whose bytes are written. Raises Refused."""
+    """Put an object whose bytes are written, locked where its bucket's rule says so. Raises Refused."""
+    if "lock" in place.container.s3:
+        thing = msgspec.structs.replace(thing, s3=thing.s3 | locks.by_rule(place))
     try:
         return await call.objects.put(place, name, thing, blobs, when)
     except NoContainer:
@@ -178,7 +180,7 @@ async def post(call: Call) -> Reply:
     kind = content_type(call, call.name) if call.headers.get("content-type") else ""
 
     def change(before: Object) -> Object:
-        if metadata.expired(before):
+        if expired(before):
             raise Refused(404)
         after = msgspec.structs.replace(
             before, headers=headers, delete_at=delete_at, content_type=kind or before.content_type, posted=stamp(before.posted or before.stamp)
@@ -227,7 +229,7 @@ async def removed(call: Call, place: Place, name: str, version: str | None = Non
             raise Refused(403, "The version is locked.", plain=True)
         if at and (before is None or str(before.delete_at) != at):
             raise Refused(412 if before is not None else 404, "X-If-Delete-At and X-Delete-At do not match" if before is not None else "")
-        gone[0] = before is None or metadata.expired(before)
+        gone[0] = before is None or expired(before)
 
     try:
         found = await call.objects.delete(place, name, version, when)
