@@ -42,7 +42,7 @@ def measure(petit: images.Built, machine: str, direct: bool) -> tuple[float, ...
 
 def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    cache = Path(os.environ.get("ANDROMEDE_IMAGE_CACHE") or Path.home() / ".cache" / "andromede" / "images")
+    cache = Path(os.environ.get("ANDROMEDE_CACHE", "/var/cache/andromede"))
     petit = images.build("petit", cache, lambda _stage, _share: None)
     ways = [(machine, direct) for machine in ("pc", "q35") for direct in (False, True)]
     figures: dict[tuple[str, bool], list[tuple[float, ...]]] = {way: [] for way in ways}

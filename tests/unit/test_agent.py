@@ -142,7 +142,6 @@ def test_a_wish_becomes_a_running_guest_and_its_absence_removes_it(agent, hosts)
     taps(agent, {NIC.port_id[:11]})
     hosts.push("here", Desired(generation=2))
     until(hosts, lambda found, _: not found)
-    time.sleep(0.1)
     taps(agent, set())
     assert asyncio.run(agent.hypervisor.observe()) == []
 
