@@ -141,19 +141,22 @@ def storage_usage(*, home: HomeOption = None) -> None:
 
 
 @storage.command(name="check")
-def storage_check(*, repair: bool = False, fast: bool = False, home: HomeOption = None) -> None:
+def storage_check(*, repair: bool = False, give_up: bool = False, fast: bool = False, home: HomeOption = None) -> None:
     """Compare the index with the data, and every byte with its checksum; the cloud may run meanwhile.
 
     Parameters
     ----------
     repair
-        Build the index again where it differs, and remove what belongs to nothing.
+        Build the index again where it differs, mend what can be mended, and remove what belongs to nothing.
+    give_up
+        With `--repair`: remove the objects whose record can't be read any more and that nothing can bring back. Until then, they
+        and the listings that they are in answer with an error.
     fast
         Leave the bytes of large objects unread.
     """
     from andromede.run.storage import check
 
-    check(_home(home), repair=repair, deep=not fast)
+    check(_home(home), repair=repair, deep=not fast, give_up=give_up)
 
 
 @storage.command(name="compact")

@@ -28,9 +28,11 @@ def usage(home: Home) -> None:
     as_user(lambda: _usage(home))
 
 
-def check(home: Home, *, repair: bool, deep: bool) -> None:
+def check(home: Home, *, repair: bool, deep: bool, give_up: bool = False) -> None:
     """Look at everything, or mend it; ends the program with status 1 where something is wrong and was not mended."""
-    as_user(lambda: _check(home, repair=repair, deep=deep))
+    if give_up and not repair:
+        raise CloudError("--give-up is for --repair: what can be mended comes first.")
+    as_user(lambda: _check(home, repair=repair, deep=deep, give_up=give_up))
 
 
 def compact(home: Home) -> None:
@@ -69,10 +71,10 @@ def _usage(home: Home) -> None:
     out.print(f"{decimal(whole)} kept, {decimal(blocks)} on disk, in {home.objects}")
 
 
-def _check(home: Home, *, repair: bool, deep: bool) -> None:
+def _check(home: Home, *, repair: bool, deep: bool, give_up: bool) -> None:
     found: list[Finding] = []
     with _store(home) as store:
-        for one in _shown(store.check(repair=repair, deep=deep), "checked"):
+        for one in _shown(store.check(repair=repair, deep=deep, give_up=give_up), "checked"):
             if len(found) < _SHOWN:
                 out.print(f"[{'yellow' if one.mended else 'red'}]{one.kind}[/] shard {one.shard} {_text(one.key)}: {one.text}")
             found.append(one)

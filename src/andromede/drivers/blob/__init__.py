@@ -130,9 +130,10 @@ class Store(Protocol):
         """The bytes from `start` to before `stop`, each checked before it is given. Raises `DriverError` where they are damaged,
         `NotFound` where no entry names the blob any more (then look its key up again), `Forbidden` where `key` is not its own."""
 
-    def check(self, *, repair: bool = False, deep: bool = True) -> Iterator[Finding | Progress]:
+    def check(self, *, repair: bool = False, deep: bool = True, give_up: bool = False) -> Iterator[Finding | Progress]:
         """Look at everything: the map against the data and, where `deep`, every byte against its checksum. `repair` builds
-        the map again where it differs, and removes what nothing owns. May run beside a store in use."""
+        the map again where it differs, mends what can be mended, and removes what nothing owns; `give_up` has it also remove the
+        entries that nothing can bring back, which are errors until then. May run beside a store in use."""
 
     def compact(self) -> Iterator[Progress]:
         """Give back the room of what was removed."""

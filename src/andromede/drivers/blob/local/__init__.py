@@ -200,9 +200,9 @@ class Local:
             sealed = sealed[at:stop]
         return open_chunks(blob, seal, wanted, wanted.first, wanted.last, sealed)
 
-    def check(self, *, repair: bool = False, deep: bool = True) -> Iterator[Finding | Progress]:
+    def check(self, *, repair: bool = False, deep: bool = True, give_up: bool = False) -> Iterator[Finding | Progress]:
         """As `Store.check`."""
-        return check(self.parts, self.files, grace=self.grace, repair=repair, deep=deep)
+        return check(self.parts, self.files, grace=self.grace, repair=repair, deep=deep, give_up=give_up)
 
     def compact(self) -> Iterator[Progress]:
         """As `Store.compact`."""

@@ -26,6 +26,7 @@ MAGIC = b"ANDJRNL1"
 DELETED = 0xFFFFFFFF
 LIMIT = 1 << 30
 """How many bytes a record may have; offsets within a segment fit 32 bits."""
+_MENDABLE = 16 << 10
 _segment = struct.Struct("<8sIIQQ8sI")
 _head = struct.Struct("<8sIIIQIQI")
 _item = struct.Struct("<IHI")
@@ -145,6 +146,25 @@ class Journal:
         if len(data) != length or length < ITEM + len(key) or not _is_item(data) or data[ITEM : ITEM + len(key)] != key:
             return None
         return data[ITEM + len(key) :]
+
+    def mended(self, segment: int, offset: int, length: int, key: bytes) -> bytes | None:
+        """The entry that was kept at a place where one bit has turned since; None where that is not all. The checksum of the
+        item finds the bit, and that of its record proves it. Raises FileNotFoundError."""
+        if length > _MENDABLE:
+            return None
+        for record in self.walk(segment, HEADER, self.end(segment)):
+            if not isinstance(record, Record) or not record.start < offset < record.stop:
+                continue
+            data = bytearray(self._look(segment, record.start, record.stop - record.start))
+            head = _parse_head(bytes(data[:HEAD]), self.handle(segment).mark)
+            at, view = offset - record.start, memoryview(data)
+            item, wanted = view[at : at + length], (key, None if head is None else head[5])
+            for bit in range(length * 8):
+                item[bit >> 3] ^= 1 << (bit & 7)
+                if _is_item(item) and (bytes(item[ITEM : ITEM + len(key)]), crc64(view[HEAD:])) == wanted:
+                    return bytes(item[ITEM + len(key) :])
+                item[bit >> 3] ^= 1 << (bit & 7)
+        return None
 
     def create(self, segment: int, first: int, ended: int) -> Segment:
         """Begin a segment, durably, in the place of a beginning of one that no record followed."""

@@ -11,7 +11,7 @@ import msgspec
 
 from andromede.core.errors import CloudError, DriverError
 from andromede.core.units import MIB, show_bytes
-from andromede.drivers.blob import Blob, Finding, Progress
+from andromede.drivers.blob import Blob, Entry, Finding, Progress
 from andromede.drivers.blob.local import places
 from andromede.drivers.blob.local.audit import Audit
 from andromede.drivers.blob.local.compact import Move, alone, is_whole, move_lock, snapshot
@@ -25,7 +25,9 @@ from andromede.drivers.blob.local.writer import Job
 from andromede.drivers.blob.overlay import Overlay
 
 
-def check(shards: list[Shard], files: Files, *, grace: float, repair: bool, deep: bool) -> Iterator[Finding | Progress]:
+def check(
+    shards: list[Shard], files: Files, *, grace: float, repair: bool, deep: bool, give_up: bool
+) -> Iterator[Finding | Progress]:
     """As `Store.check`."""
     total = sum(shard.journal.path(number).stat().st_size for shard in shards for number in shard.journal.numbers())
     for storage in files.classes:
@@ -37,7 +39,7 @@ def check(shards: list[Shard], files: Files, *, grace: float, repair: bool, deep
         owned.execute("create table ids (id blob primary key) without rowid")
         for shard in shards:
             with alone(shard.folder):
-                walk = _Walk(shard, files, owned, repair=repair, deep=deep)
+                walk = _Walk(shard, files, owned, repair=repair, deep=deep, give_up=give_up)
                 for step in walk.steps():
                     yield Progress(min(total, done + step), total)
                 yield from walk.findings
@@ -49,12 +51,13 @@ def check(shards: list[Shard], files: Files, *, grace: float, repair: bool, deep
 class _Walk:
     """The look at one shard. findings: what it found. done: how many bytes it read."""
 
-    def __init__(self, shard: Shard, files: Files, owned: sqlite3.Connection, *, repair: bool, deep: bool) -> None:
+    def __init__(self, shard: Shard, files: Files, owned: sqlite3.Connection, *, repair: bool, deep: bool, give_up: bool) -> None:
         self._shard = shard
         self._files = files
         self._owned = owned
         self._repair = repair
         self._deep = deep
+        self._give_up = give_up
         self.findings: list[Finding] = []
         self.done = 0
         self._indexes: list[Finding] = []
@@ -192,6 +195,8 @@ class _Walk:
                 mended = {"index"}
             if audit.rotten and self._leave(audit.rotten):
                 mended.add("rot")
+            if any(found.kind == "lost" for found in self.findings):
+                self._count_again()
         except (OSError, sqlite3.Error, CloudError) as error:
             self._found("index", b"", f"it could not be mended: {error}")
             mended = set()
@@ -200,15 +205,25 @@ class _Walk:
         return [found for found in audit.findings if found.kind in mended]
 
     def _keep(self, audit: Audit) -> None:
-        """Write again what the index knows and the journal can't tell any more."""
+        """Write again what the index knows and the journal can't tell any more; where neither can, give up if asked to."""
         writer = self._shard.writer()
+        lost: list[bytes] = []
 
         def change(view: Overlay) -> None:
             for key in audit.extra:
                 if view.get(key) is None:
                     view.after[key] = None
+            lost.clear()
             for key in audit.unproven:
-                entry = view.get(key)
+                try:
+                    entry = view.get(key)
+                except DriverError:
+                    entry = view.before[key] = self._one_bit(key)
+                    if entry is None and self._give_up:
+                        view.after[key] = None
+                        lost.append(key)
+                    elif entry is None:
+                        del view.before[key]
                 if entry is not None:
                     view.put(key, entry)
 
@@ -216,6 +231,26 @@ class _Walk:
         writer.run([job])
         if job.error is not None:
             raise job.error
+        for key in lost:
+            self._found("lost", key, "its entry can't be read any more, and was given up", mended=True)
+
+    def _one_bit(self, key: bytes) -> Entry | None:
+        """The entry of a key, where one bit of it has turned; None where it can't be told any more."""
+        index = self._shard.reading().index
+        row = index.row(key)
+        if row is None:
+            return None
+        with contextlib.suppress(OSError):
+            at = unpack_row(key, row)
+            kept = self._shard.journal.mended(at.segment, at.offset, at.length, key)
+            return None if kept is None else places.give(kept, self._shard.number, key)
+        return None
+
+    def _count_again(self) -> None:
+        """Build the index anew: what was given up had a group and a weight that nobody knows."""
+        with move_lock(self._shard) as writer:
+            self._shard.renew()
+            writer.catch_up()
 
     def _leave(self, segments: set[int]) -> bool:
         """Move what is alive out of segments; whether all of them could be removed."""
