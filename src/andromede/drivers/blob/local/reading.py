@@ -15,7 +15,8 @@ from andromede.drivers.blob.local.disk import Disk, Handle
 from andromede.drivers.blob.local.index import damaged
 from andromede.drivers.blob.local.seal import CHUNK, DamagedError, Seal, WrongKeyError, chunks_of, stored_size
 
-_PIECE = 4
+_PIECE, _MORE = 4, 8
+"""Chunks of the first piece, which somebody waits for, and of those behind it, each of which has to be handed from thread to thread."""
 
 
 class Range:
@@ -98,17 +99,17 @@ async def read_file(blob: Blob, seal: Seal, wanted: Range, copies: Copies, pool:
     """The content of a file, piece by piece. Raises FileNotFoundError before the first one, DriverError, Forbidden."""
     loop = asyncio.get_running_loop()
 
-    def piece(first: int) -> bytes:
-        last = min(first + _PIECE, wanted.last)
+    def piece(first: int, last: int) -> bytes:
         return copies.read(
             lambda stored: open_chunks(blob, seal, wanted, first, last, stored), (last - first) * seal.chunk, first * seal.chunk
         )
 
-    ahead = loop.run_in_executor(pool, piece, wanted.first)
+    start = min(wanted.first + _PIECE, wanted.last)
+    ahead = loop.run_in_executor(pool, piece, wanted.first, start)
     try:
-        for following in range(wanted.first + _PIECE, wanted.last, _PIECE):
+        for following in range(start, wanted.last, _MORE):
             found = await ahead
-            ahead = loop.run_in_executor(pool, piece, following)
+            ahead = loop.run_in_executor(pool, piece, following, min(following + _MORE, wanted.last))
             yield found
         yield await ahead
     finally:
