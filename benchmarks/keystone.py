@@ -37,7 +37,8 @@ def _install_python(venv: Path) -> None:
     python = "/usr/bin/python3" if Path("/usr/bin/python3").exists() else sys.executable
     print(f"Installing Keystone into {venv}", flush=True)
     subprocess.run([python, "-m", "venv", "--clear", venv], check=True, capture_output=True, timeout=120)
-    subprocess.run([venv / "bin" / "pip", "install", "-q", *_PYTHON], check=True, capture_output=True, timeout=1800)
+    # uWSGI is built with the Python that it runs; one that was built for another, and kept, does not start
+    subprocess.run([venv / "bin" / "pip", "install", "-q", "--no-cache-dir", *_PYTHON], check=True, capture_output=True, timeout=1800)
 
 
 def _install_debian(folder: Path) -> None:
