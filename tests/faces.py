@@ -22,6 +22,7 @@ from andromede.core.units import KIB
 from andromede.drivers.blob.local import Local
 from andromede.http.plain import serve
 from andromede.services.identity.service import AccessKey
+from andromede.services.object.kms import LocalKeys
 from andromede.services.object.s3 import S3
 from andromede.services.object.service import Objects
 from andromede.services.object.swift import Swift
@@ -37,6 +38,9 @@ class Keys(People):
     async def of_key(self, access):
         name = access.removeprefix("KEY-")
         return AccessKey(access, f"secret-{name}", await self.of_token(name), math.inf) if name in ROLES and name != access else None
+
+    async def of_session(self, access, token):
+        return None
 
 
 class Worker:
@@ -121,7 +125,7 @@ async def main() -> None:
     from granian.server.embed import Server
 
     kept, loop = store(Path(sys.argv[1])), asyncio.get_running_loop()
-    objects, people = Objects(kept), Keys()
+    objects, people = Objects(kept, LocalKeys(kept, KEY)), Keys()
     faces = {sys.argv[2]: serve(Swift(objects, people), "swift"), sys.argv[3]: serve(S3(objects, people), "s3")}
     servers = [
         Server(face, address="127.0.0.1", port=int(port), interface=Interfaces.ASGI, websockets=False, log_enabled=False)

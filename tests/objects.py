@@ -11,7 +11,7 @@ from typing import Any
 from granian.constants import Interfaces
 from granian.server.embed import Server
 
-from andromede.services.identity.service import AccessKeys, Authenticator
+from andromede.services.identity.service import AccessKeys, Authenticator, Sessions
 from andromede.services.object.callers import Callers
 from tests.cloud import Cloud
 
@@ -19,7 +19,7 @@ from tests.cloud import Cloud
 def callers(cloud: Cloud) -> Callers:
     """Those whom the cloud's Identity knows."""
     signing = cloud.parts.signing
-    return Callers(Authenticator(signing.known), AccessKeys(signing))
+    return Callers(Authenticator(signing.known), AccessKeys(signing), Sessions(signing))
 
 
 def access_key(cloud: Cloud, client: Any = None) -> tuple[str, str]:

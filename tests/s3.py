@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 
 from andromede.drivers.blob.fake import Fake
 from andromede.http.plain import serve
+from andromede.services.object.kms import LocalKeys
 from andromede.services.object.s3 import S3, Settings
 from andromede.services.object.service import Objects
 from tests import objects as ground
@@ -48,9 +49,18 @@ class Site:
             endpoint_url=self.url,
             aws_access_key_id=keys[0],
             aws_secret_access_key=keys[1],
+            aws_session_token=keys[2] if len(keys) > 2 else None,
             region_name=region,
             config=Config(s3=s3, **config),
         )
+
+    def service(self, name, keys=None, region=None):
+        """A client of a service beside S3. keys: with a session's token as a third."""
+        access, secret, *token = keys or self.keys
+        return boto3.client(
+            name, endpoint_url=self.url, aws_access_key_id=access, aws_secret_access_key=secret, aws_session_token=token[0] if token else None,
+            region_name=region or self.settings.region, config=Config(retries={"max_attempts": 1}),
+        )  # fmt: skip
 
     def nobody(self):
         from botocore import UNSIGNED as NO
@@ -149,7 +159,8 @@ def presigned(keys, method, path, host, *, expires="300", moment=None, extra="")
 def site(folder, store=None, **settings):
     """A cloud and the S3 face beside it, over a store (the one in memory)."""
     cloud = Cloud(folder)
-    objects = Objects(store or Fake(classes=("standard", "plain", "cold")))
+    store = store or Fake(classes=("standard", "plain", "cold"))
+    objects = Objects(store, LocalKeys(store, b"m" * 32))
     chosen = Settings(
         **{
             "domain": "s3.test",

@@ -311,7 +311,7 @@ def test_tags(s3, bucket):
 
 
 @pytest.mark.parametrize(
-    "sub", ["accelerate", "replication", "logging", "notification", "inventory", "analytics", "metrics", "torrent", "select"]
+    "sub", ["accelerate", "inventory", "analytics", "metrics", "torrent", "select"]
 )
 def test_what_is_not_there_says_so(site, bucket, sub):
     status, _headers, body = site.send("GET", f"/{bucket}?{sub}")

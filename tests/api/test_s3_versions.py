@@ -224,7 +224,7 @@ def test_encryption_of_the_store(s3, bucket):
     assert s3.put_object(Bucket=bucket, Key="k", ServerSideEncryption="AES256")["ServerSideEncryption"] == "AES256"
     assert s3.head_object(Bucket=bucket, Key="k")["ServerSideEncryption"] == "AES256"
     with fails("NotImplemented", 501):
-        s3.put_object(Bucket=bucket, Key="k", ServerSideEncryption="aws:kms")
+        s3.put_object(Bucket=bucket, Key="k", ServerSideEncryption="aws:kms:dsse")
     with fails("ServerSideEncryptionConfigurationNotFoundError", 404):
         s3.get_bucket_encryption(Bucket=bucket)
     rule = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}, "BucketKeyEnabled": False}]}
@@ -233,7 +233,7 @@ def test_encryption_of_the_store(s3, bucket):
     assert s3.put_object(Bucket=bucket, Key="auto")["ServerSideEncryption"] == "AES256"
     s3.delete_bucket_encryption(Bucket=bucket)
     with fails("NotImplemented", 501):
-        rule = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}}]}
+        rule = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms:dsse"}}]}
         s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration=rule)
 
 

@@ -536,3 +536,28 @@ async def test_room_is_given_back_and_nothing_else(store: Store) -> None:
         assert entry.value == b"%d" % number
         assert await read(store, entry.blobs[0]) == content(size, number)
     assert findings(store.check()) == []
+
+
+@contract
+async def test_what_is_shredded_can_never_be_read_again(store: Store) -> None:
+    kept, plain = await write(store, content(20_000)), await write(store, content(20_000), storage="plain")
+    theirs, own = await store.write("another", pieces(b"theirs")), await write(store, b"own", key=b"k" * 32)
+
+    def put(view: View) -> None:
+        for number, blob in enumerate((kept, plain, theirs, own)):
+            view.put(b"%d" % number, Entry(b"", (blob,)))
+
+    await store.commit(0, put, fresh=[kept, plain, theirs, own])
+    blobs = [store.get(0, b"%d" % number).blobs[0] for number in range(4)]
+    store.shred(TENANT)
+    store.shred("nobody")
+    with pytest.raises(DriverError):
+        await read(store, blobs[0])
+    assert await read(store, blobs[1]) == content(20_000)
+    assert b"".join([chunk async for chunk in store.read("another", blobs[2])]) == b"theirs"
+    assert await read(store, blobs[3], key=b"k" * 32) == b"own"
+    after = await write(store, b"later")
+    await store.commit(0, lambda view: view.put(b"later", Entry(b"", (after,))), fresh=[after])
+    assert await read(store, store.get(0, b"later").blobs[0]) == b"later"
+    with pytest.raises(DriverError):
+        await read(store, blobs[0])

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import get_args, get_origin
 
 import msgspec
 import pytest
@@ -62,10 +63,16 @@ def test_the_page_of_settings_is_current():
 def test_every_setting_is_described_and_read_by_the_program():
     sources = [path for path in (ROOT / "src").rglob("*.py") if path.name not in {"settings.py", "settings_doc.py"}]
     code = "\n".join(path.read_text() for path in sources)
-    for section in msgspec.structs.fields(settings.Settings):
-        for option in msgspec.structs.fields(section.type):
-            assert f"| `{option.name}` |" in settings_doc.markdown()
-            assert re.search(rf"\b{option.name}\b", code), f"nothing reads {section.name}.{option.name}"
+    todo, page = [(field.name, field.type) for field in msgspec.structs.fields(settings.Settings)], settings_doc.markdown()
+    while todo:
+        name, section = todo.pop()
+        for option in msgspec.structs.fields(section):
+            if get_origin(option.type) is dict and issubclass(get_args(option.type)[1], settings.Section):
+                todo.append((f"{name}.{option.name}.NAME", get_args(option.type)[1]))
+                assert f"## `[{todo[-1][0]}]`" in page
+            else:
+                assert f"| `{option.name}` |" in page
+            assert re.search(rf"\b{option.name}\b", code), f"nothing reads {name}.{option.name}"
 
 
 def test_no_page_names_a_place_that_only_its_writer_has():

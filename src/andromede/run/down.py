@@ -94,7 +94,8 @@ def destroy(home: Home) -> None:
     from andromede.run.first import forget_clouds
 
     forget_clouds(home)
-    shutil.rmtree(home.objects, ignore_errors=True)
+    for folder in (home.objects, *(each for found in home.object_classes.values() for each in found)):
+        shutil.rmtree(folder, ignore_errors=True)
     keep = {"runtime"} if home.path == DEFAULT else set()
     for entry in home.path.iterdir():
         if entry.name in keep:

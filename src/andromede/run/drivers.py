@@ -6,6 +6,7 @@ Each driver is imported where it is used: a process holds only what it drives.
 import contextlib
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -16,6 +17,9 @@ from andromede.drivers.network import Fabric, Plug
 from andromede.drivers.network.ovn.layout import Layout
 from andromede.run import masquerade
 from andromede.run.home import Home, ensure_user
+
+if TYPE_CHECKING:
+    from andromede.services.object.kms import KeyStore
 
 
 def fake(home: Home) -> bool:
@@ -94,7 +98,14 @@ def store(home: Home) -> Store:
     from andromede.drivers.blob.local import Local
     from andromede.services.object.model import WATCHED
 
-    return Local(home.objects, master_key(home.keys), watched=WATCHED)
+    return Local(home.objects, master_key(home.keys), watched=WATCHED, classes=home.object_classes)
+
+
+def object_keys(home: Home, kept: Store) -> "KeyStore":
+    """The keys that projects name for their objects (SSE-KMS)."""
+    from andromede.services.object.kms import LocalKeys
+
+    return LocalKeys(kept, master_key(home.keys), home.settings.identity.region)
 
 
 def master_key(folder: Path) -> bytes:

@@ -65,6 +65,13 @@ class Home(msgspec.Struct, frozen=True):
         return Path(given) / f"objects-{self.tag}" if given else self.path / "objects"
 
     @property
+    def object_classes(self) -> dict[str, tuple[Path, ...]]:
+        """The storage classes of the object store, and the folders that each has its copies in; its own where there are none."""
+        own: dict[str, tuple[Path, ...]] = {"standard": (), "plain": ()}
+        named = self.settings.object.classes
+        return own | {name: tuple(Path(folder) / f"objects-{self.tag}" / name for folder in each.folders) for name, each in named.items()}
+
+    @property
     def run(self) -> Path:
         """Sockets and pid files."""
         return self.path / "run"
@@ -144,6 +151,10 @@ class Home(msgspec.Struct, frozen=True):
         self.path.chmod(0o711)
         ours = {self.path / "db": 0o700, self.keys: 0o700, self.images: 0o750, self.objects: 0o700}
         roots = {self.logs: 0o700, self.cache: 0o700, self.secrets: 0o700, self.host_state: 0o711}
+        for folder in (each for found in self.object_classes.values() for each in found):
+            folder.parent.mkdir(exist_ok=True)
+            os.chown(folder.parent, uid, gid)
+            ours[folder] = 0o700
         for folder, mode in {**ours, **roots, self.run: 0o770}.items():
             folder.mkdir(exist_ok=True)
             folder.chmod(mode)

@@ -125,6 +125,50 @@ class Image(Section):
     """Hosts that `web-download` may fetch from although they are inside (loopback, private ranges)."""
 
 
+class StorageClass(Section):
+    """A storage class NAME beside `standard` and `plain`; in Swift a storage policy of that name."""
+
+    folders: tuple[str, ...] = ()
+    """Folders, such as disks', each of which holds a copy of everything in the class; the store's own when none is named."""
+    s3: str = ""
+    """Name of the class in S3, such as `STANDARD_IA`; lifecycle rules can move objects to it."""
+
+
+class Webhook(Section):
+    """A target NAME of S3's notifications, which buckets mean by `arn:aws:sqs:REGION:any:NAME` (`sns` or `lambda:…:function` likewise)."""
+
+    url: str
+    """Where events are posted to; it may be inside."""
+    secret: str = ""
+    """Signs what is posted, in the header `X-Andromede-Signature`: `sha256=` and the HMAC of the body in hexadecimal."""
+
+
+class Remote(Section):
+    """Another S3 service NAME that buckets can be replicated to, as `arn:andromede:remote:NAME:BUCKET`."""
+
+    url: str
+    """Its address."""
+    access_key: str
+    """Access key that writes there."""
+    secret_key: str
+    """The key's secret."""
+    region: str = "us-east-1"
+    """Region that requests are signed for."""
+    projects: tuple[str, ...] = ()
+    """Ids of the projects that may use it."""
+
+
+class Realm(Section):
+    """A realm NAME of Swift's container sync: clusters that share a key."""
+
+    key: str
+    """The key that the clusters share."""
+    key2: str = ""
+    """The key before, or the next one, which is taken too."""
+    clusters: dict[str, str] = {}
+    """Address of each cluster by its name, up to the version: `{other = "https://swift.example.org/v1/"}`."""
+
+
 class Object(Section):
     """The object store, through Swift and S3. It listens on the address of the API, with its certificate."""
 
@@ -138,6 +182,38 @@ class Object(Section):
     """Processes that serve objects; as many as the machine has cores when 0, eight at most."""
     folder: str = ""
     """Folder, such as a disk's, in which objects are kept; the state directory when empty."""
+    deleted_project_hours: int = 168
+    """Hours after which everything that a deleted project kept is removed, and its keys are destroyed; never when negative."""
+    s3_website_domain: str = ""
+    """Domain under which websites of buckets are hosts of their own (`bucket.DOMAIN`); none when empty."""
+    s3_version2: bool = False
+    """Whether signatures of version 2 are taken, which old clients make."""
+    webhook_ports: tuple[int, ...] = (80, 443)
+    """Ports that the webhooks of buckets' owners may have."""
+    webhook_hosts: tuple[str, ...] = ()
+    """Hosts that the webhooks of buckets' owners may be although these are inside."""
+    swift_domain: str = ""
+    """Domain under which Swift's accounts and containers are hosts of their own (`container.account.DOMAIN`); none when empty."""
+    swift_policies: tuple[str, ...] = ()
+    """Storage classes that Swift offers as policies, the first by default; all of them when none is named."""
+    swift_digests: tuple[str, ...] = ("sha256", "sha512")
+    """Digests with which temporary links and forms may be signed; `sha1` can be added."""
+    swift_info_key: str = ""
+    """Key that signs requests for the operator's part of `/info`; there is none when empty."""
+    swift_writes_per_second: float = 0.0
+    """Writes of one account in a second, in each process; any number when 0."""
+    swift_read_only: bool = False
+    """Whether nobody may write through Swift."""
+    swift_origins: tuple[str, ...] = ()
+    """Origins of web pages that may use every container, besides those that a container allows."""
+    swift_crossdomain: str = ""
+    """Policy that `/crossdomain.xml` tells, one or more `<allow-access-from … />`; there is no such file when empty."""
+    sync_hosts: tuple[str, ...] = ("127.0.0.1",)
+    """Hosts that containers may be synchronized with by address; those of realms need not be named."""
+    classes: dict[str, StorageClass] = {}
+    webhooks: dict[str, Webhook] = {}
+    remotes: dict[str, Remote] = {}
+    realms: dict[str, Realm] = {}
 
 
 class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

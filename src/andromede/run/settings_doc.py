@@ -3,6 +3,7 @@
 import ast
 import sys
 from pathlib import Path
+from typing import Any, get_args, get_origin
 
 import msgspec
 
@@ -33,11 +34,24 @@ def markdown() -> str:
     sections = {field.name: field.type for field in msgspec.structs.fields(settings.Settings)}
     told = _docstrings(Path(settings.__file__).read_text())
     for name, section in sections.items():
-        about, meanings = told[section.__name__]
-        rows = [f"## `[{name}]`\n\n{about}\n\n| option | default | meaning |\n|---|---|---|"]
-        rows += [f"| `{field.name}` | {_shown(field.default)} | {meanings[field.name]} |" for field in msgspec.structs.fields(section)]
-        parts.append("\n".join(rows) + "\n")
+        _table(parts, told, name, section)
     return "\n".join(parts)
+
+
+def _table(parts: list[str], told: dict[str, tuple[str, dict[str, str]]], name: str, section: Any) -> None:
+    """A section, and after it those that are named within it."""
+    about, meanings = told[section.__name__]
+    rows, within = [f"## `[{name}]`\n\n{about}\n\n| option | default | meaning |\n|---|---|---|"], []
+    for field in msgspec.structs.fields(section):
+        inner = get_args(field.type)[1] if get_origin(field.type) is dict else None
+        if inner is not None and issubclass(inner, settings.Section):
+            within.append((f"{name}.{field.name}.NAME", inner))
+            continue
+        default = field.default_factory() if field.default_factory is not msgspec.NODEFAULT else field.default
+        rows.append(f"| `{field.name}` | {_shown(default)} | {meanings[field.name]} |")
+    parts.append("\n".join(rows) + "\n")
+    for each in within:
+        _table(parts, told, *each)
 
 
 def _docstrings(source: str) -> dict[str, tuple[str, dict[str, str]]]:
@@ -55,6 +69,10 @@ def _docstrings(source: str) -> dict[str, tuple[str, dict[str, str]]]:
 
 def _shown(value: object) -> str:
     """A default as TOML writes it."""
+    if value is msgspec.NODEFAULT:
+        return "needed"
+    if isinstance(value, dict):
+        return "`{}`"
     if isinstance(value, tuple):
         return f"`[{', '.join(_shown(one).strip('`') for one in value)}]`"
     if isinstance(value, bool):

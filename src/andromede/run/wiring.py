@@ -16,6 +16,7 @@ from andromede.engine.client import Operations, SocketWaker, Waker
 from andromede.engine.engine import Engine, process_name, purge
 from andromede.engine.metrics import Teller
 from andromede.engine.model import Kind, Reconciler
+from andromede.run import object_settings
 from andromede.run.home import Home
 from andromede.run.settings import Settings
 from andromede.services.compute import hosts
@@ -93,7 +94,10 @@ def assemble(
     """What services find in `ctx.parts` and reconcilers in `parts`; only the API signs people in, only the engine has the fabric and the objects."""
     optional = {"fabric": fabric, "objects": objects, "signing": signing}
     known = {name: part for name, part in optional.items() if part is not None}
-    return Parts(database=database, settings=settings, operations=Operations(waker), hosts=hosts, images=images, chassis=find_chassis, **known)
+    faces = {"s3": object_settings.of_s3(settings), "swift": object_settings.of_swift(settings)}
+    return Parts(
+        database=database, settings=settings, operations=Operations(waker), hosts=hosts, images=images, chassis=find_chassis, **faces, **known,
+    )  # fmt: skip
 
 
 def app(parts: Parts, *, public_url: str, threads: int = 12) -> "App":
@@ -135,17 +139,17 @@ def object_faces(home: Home) -> "Iterator[dict[int, Any]]":
     from andromede.run import drivers
     from andromede.services.identity import service as identity
     from andromede.services.object.callers import Callers
-    from andromede.services.object.s3 import settings as s3
     from andromede.services.object.s3.face import S3
     from andromede.services.object.swift.face import Swift
 
     database, store, given = Database(home.database_url), drivers.store(home), home.settings.object
     proving = signing(home, database)
-    callers, objects = Callers(identity.Authenticator(proving.known), identity.AccessKeys(proving)), Objects(store)
+    callers = Callers(identity.Authenticator(proving.known), identity.AccessKeys(proving), identity.Sessions(proving))
+    objects = Objects(store, drivers.object_keys(home, store))
     try:
         yield {
-            given.swift_port: serve(Swift(objects, callers), "swift"),
-            given.s3_port: serve(S3(objects, callers, s3.Settings(region=home.settings.identity.region, domain=given.s3_domain)), "s3"),
+            given.swift_port: serve(Swift(objects, callers, object_settings.of_swift(home.settings)), "swift"),
+            given.s3_port: serve(S3(objects, callers, object_settings.of_s3(home.settings)), "s3"),
         }
     finally:
         proving.known.close()
@@ -167,10 +171,10 @@ class Inside:
 @contextlib.contextmanager
 def engine(home: Home) -> Iterator[Engine]:
     """The engine's process."""
-    from andromede.run.drivers import fabric, store
+    from andromede.run.drivers import fabric
 
     database, waker = Database(home.database_url), Inside()
-    parts = assemble(**_common(home, database, waker), fabric=fabric(home), objects=Objects(store(home)))
+    parts = assemble(**_common(home, database, waker), fabric=fabric(home), objects=_objects(home))
     running = Engine(database, parts, kinds(), reconcilers(parts), name=process_name(home.host), socket_path=home.engine_socket)
     waker.engine = running
     teller = Teller(running, home.metrics_socket, home.settings.engine.metrics_port)
@@ -181,6 +185,13 @@ def engine(home: Home) -> Iterator[Engine]:
         parts.fabric.close()
         parts.objects.store.close()
         _close(parts)
+
+
+def _objects(home: Home) -> Objects:
+    from andromede.run import drivers
+
+    kept = drivers.store(home)
+    return Objects(kept, drivers.object_keys(home, kept))
 
 
 def _close(parts: Parts) -> None:

@@ -130,6 +130,9 @@ class Store(Protocol):
         """The bytes from `start` to before `stop`, each checked before it is given. Raises `DriverError` where they are damaged,
         `NotFound` where no entry names the blob any more (then look its key up again), `Forbidden` where `key` is not its own."""
 
+    def shred(self, tenant: str) -> None:
+        """Destroy a tenant's key: what was encrypted with it can never be read again. What is written for the tenant later gets another."""
+
     def check(self, *, repair: bool = False, deep: bool = True, give_up: bool = False) -> Iterator[Finding | Progress]:
         """Look at everything: the map against the data and, where `deep`, every byte against its checksum. `repair` builds
         the map again where it differs, mends what can be mended, and removes what nothing owns; `give_up` has it also remove the

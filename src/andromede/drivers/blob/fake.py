@@ -72,7 +72,7 @@ class Fake:
         if self.full:
             raise Unavailable("The disk of the object store is full: free room on it, or add some.")
         blob = Blob(os.urandom(16), len(data), storage or self.classes[0], foreign=key is not None)
-        self._bytes[blob.id] = _Bytes(data, tenant, key, time.monotonic())
+        self._bytes[blob.id] = _Bytes(data, tenant, key, time.monotonic(), blob.storage == "plain")
         return blob
 
     async def read(
@@ -92,6 +92,11 @@ class Fake:
         for at in range(start, stop, MIB):
             await asyncio.sleep(0)
             yield kept.data[at : min(at + MIB, stop)]
+
+    def shred(self, tenant: str) -> None:
+        """As `Store.shred`."""
+        for kept in self._bytes.values():
+            kept.damaged = kept.damaged or (kept.tenant == tenant and kept.key is None and not kept.plain)
 
     def check(self, *, repair: bool = False, deep: bool = True, give_up: bool = False) -> Iterator[Finding | Progress]:  # noqa: ARG002
         """As `Store.check`; entries that are kept in memory can't rot."""
@@ -136,6 +141,7 @@ class _Bytes(msgspec.Struct):
     tenant: str
     key: bytes | None
     written: float
+    plain: bool = False
     damaged: bool = False
 
 

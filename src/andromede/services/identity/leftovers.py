@@ -22,6 +22,9 @@ from andromede.services.identity.tables import (
 )  # fmt: skip
 from andromede.services.identity.tokens import touch
 
+LONGEST = 43_200.0
+"""Seconds that a session (temporary access keys) can last."""
+
 
 def remove_users(db: Connection, which: ColumnElement[bool]) -> None:
     """Delete users, with their roles, credentials, trusts and application credentials."""
@@ -63,9 +66,10 @@ def remove_roles(db: Connection, which: ColumnElement[bool]) -> None:
 
 
 def end_tokens_of(db: Connection, user_id: str, lifetime: float) -> None:
-    """End every token a user was given so far. lifetime: seconds that a token can live at most."""
+    """End every token a user was given so far, and every session. lifetime: seconds that a token can live at most."""
     moment = now()
-    db.execute(insert(revocation).values(id=new_hex_id(), user_id=user_id, before=moment, expires=moment + timedelta(seconds=lifetime)))
+    expires = moment + timedelta(seconds=max(lifetime, LONGEST))
+    db.execute(insert(revocation).values(id=new_hex_id(), user_id=user_id, before=moment, expires=expires))
     touch(db)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from andromede.core.context import Caller
+from andromede.db.base import chunks
 from andromede.db.engine import Database
 from andromede.services.identity import auth
 from andromede.services.identity.access_keys import AccessKey, AccessKeys
@@ -13,13 +14,15 @@ from andromede.services.identity.leftovers import reconcilers
 from andromede.services.identity.lockout import Rules
 from andromede.services.identity.passwords import Hasher
 from andromede.services.identity.secrets import Box
+from andromede.services.identity.sessions import Credentials, Sessions
 from andromede.services.identity.signatures import derived_key
 from andromede.services.identity.signatures import same as same_signature
 from andromede.services.identity.tables import project, user
-from andromede.services.identity.tokens import Known, Signer
+from andromede.services.identity.tokens import Expired, Known, Signer
 
 __all__ = [
-    "AccessKey", "AccessKeys", "Authenticator", "derived_key", "project_exists", "project_names", "reconcilers", "same_signature", "signing",
+    "AccessKey", "AccessKeys", "Authenticator", "Credentials", "Expired", "Sessions",
+    "derived_key", "project_exists", "project_names", "projects_known", "reconcilers", "same_signature", "signing",
     "user_names",
 ]  # fmt: skip
 
@@ -58,6 +61,13 @@ def signing(database: Database, keys: Path, *, hasher: Hasher | None = None, rul
 def project_exists(db: Connection, project_id: str) -> bool:
     """Whether there is such a project."""
     return db.execute(select(project.c.id).where(project.c.id == project_id)).first() is not None
+
+
+def projects_known(db: Connection, ids: set[str]) -> set[str]:
+    """Which of these projects there are; some of all where none is asked for."""
+    if not ids:
+        return set(db.scalars(select(project.c.id).limit(1)))
+    return {id_ for some in chunks(ids) for id_ in db.scalars(select(project.c.id).where(project.c.id.in_(some)))}
 
 
 def project_names(db: Connection, ids: set[str]) -> dict[str, str]:

@@ -5,6 +5,7 @@ known token costs no query, and a revocation or a changed role counts within a s
 """
 
 import base64
+import hashlib
 import os
 import secrets
 import threading
@@ -27,7 +28,7 @@ from andromede.db.engine import Database
 from andromede.services.identity.tables import epoch
 
 log = structlog.get_logger("identity")
-S = TypeVar("S", "Claims", "Receipt")
+S = TypeVar("S", "Claims", "Receipt", "Session")
 POLL = 0.25
 FRESH = 0.9
 _MOST = 20_000
@@ -55,6 +56,32 @@ class Receipt(msgspec.Struct, rename={"user": "u", "methods": "m", "issued": "i"
     methods: tuple[str, ...]
     issued: float
     expires: float
+
+
+class Session(msgspec.Struct, omit_defaults=True, rename={"user": "u", "project": "p", "audit": "a", "issued": "i", "expires": "e"}):
+    """What the token of temporary access keys says (`sessions`). Never a token for the APIs: it is signed under a name of its own, since
+    links that are signed with such keys show it to everybody.
+
+    audit: of the token that it was got for; key: the id of the credential that it was got with; roles: ids of those that it is for, all
+    that there are where it is empty; role: their name; name: what the caller calls it.
+    """
+
+    user: str
+    project: str
+    audit: tuple[str, ...]
+    issued: float
+    expires: float
+    methods: tuple[str, ...] = ()
+    key: str = ""
+    roles: tuple[str, ...] = ()
+    role: str = ""
+    name: str = ""
+    application_credential: str | None = None
+    trust: str | None = None
+
+
+class Expired(Unauthorized):
+    """It was valid once."""
 
 
 class Signer:
@@ -102,7 +129,20 @@ class Signer:
         """What a receipt says. Raises Unauthorized when it is not ours or has expired."""
         return self._verify(text, Receipt, "The receipt", "receipt.")
 
-    def _sign(self, head: str, value: Claims | Receipt) -> str:
+    def sign_session(self, session: Session) -> str:
+        """The text of a session."""
+        return self._sign(f"session.{self._newest}", session)
+
+    def verify_session(self, text: str) -> Session:
+        """What a session says. Raises Unauthorized when it is not ours, Expired when its time is over."""
+        return self._verify(text, Session, "The session", "session.")
+
+    def derived(self, text: str) -> bytes:
+        """32 bytes that only who has the key can make of a text that it signed."""
+        raw = self._keys[text.split(".")[1]][0].private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
+        return hashlib.blake2b(text.encode(), key=raw, digest_size=32, person=b"andromede sts").digest()
+
+    def _sign(self, head: str, value: Claims | Receipt | Session) -> str:
         head = f"{head}.{_text(msgspec.msgpack.encode(value))}"
         return f"{head}.{_text(self._keys[self._newest][0].sign(head.encode()))}"
 
@@ -119,7 +159,7 @@ class Signer:
         except (InvalidSignature, KeyError, ValueError, msgspec.MsgspecError) as error:
             raise Unauthorized(f"{name} is not valid.") from error
         if value.expires <= now().timestamp():
-            raise Unauthorized(f"{name} has expired.")
+            raise Expired(f"{name} has expired.")
         return value
 
 

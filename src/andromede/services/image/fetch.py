@@ -1,24 +1,21 @@
-"""Fetching what a tenant names by URL, without letting it reach the inside of the cloud.
+"""Fetching what a tenant names by URL, without letting it reach the inside of the cloud (`http.outside`).
 
-A name is resolved once and the connection goes to the address that was checked, so a name cannot change its mind in
-between; a redirect is checked like the first URL.
+A redirect is checked like the first URL.
 """
 
 import http.client
-import ipaddress
-import socket
-import ssl
 from collections.abc import Callable, Iterator
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import SplitResult, urljoin
 
 import msgspec
 
 from andromede.core.clock import monotonic
 from andromede.core.errors import BadRequest, CloudError, TooLarge
 from andromede.core.units import KIB, MIB
+from andromede.http.outside import Limits, checked, connection, outside, target
 
+__all__ = ["Rules", "check", "fetch", "outside"]
 _REDIRECTS = (301, 302, 303, 307, 308)
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,41 +32,15 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     silence: float = 20.0
     slowest: int = 16 * KIB
 
+    @property
+    def limits(self) -> Limits:
+        """What may be reached."""
+        return Limits(ports=self.ports, hosts=self.hosts, what="URI for web-download does not pass filtering", silence=self.silence)
+
 
 def check(uri: str, rules: Rules) -> SplitResult:
     """The parts of a URL that may be fetched as far as its text tells. Raises BadRequest."""
-    try:
-        parts = urlsplit(uri)
-        host, port = parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
-    except ValueError as error:
-        raise BadRequest("URI for web-download does not pass filtering: it is not a URL.") from error
-    shown = f"{parts.scheme}://{host or ''}"
-    if parts.scheme not in ("http", "https") or not host:
-        raise BadRequest(f"URI for web-download does not pass filtering: {shown} is neither http nor https.")
-    if port not in rules.ports:
-        raise BadRequest(f"URI for web-download does not pass filtering: port {port} of {shown} is not allowed.")
-    if parts.username is not None or not uri.isascii() or any(ord(one) <= 32 for one in uri):
-        raise BadRequest("URI for web-download does not pass filtering: it holds a user name, blanks or characters that need quoting.")
-    try:
-        literal = ipaddress.ip_address(host)
-    except ValueError:
-        return parts
-    if host not in rules.hosts and not outside(literal):
-        raise BadRequest(f"URI for web-download does not pass filtering: {host} is not a public address.")
-    return parts
-
-
-def outside(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """Whether an address is on the public internet, also the one that it carries inside."""
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
-        if inner is None and address in _NAT64:
-            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        if inner is not None:
-            return outside(inner)
-        if address.is_site_local:
-            return False
-    return address.is_global and not address.is_multicast and not address.is_reserved
+    return checked(uri, rules.limits)
 
 
 def fetch(uri: str, rules: Rules, alive: Callable[[], None]) -> Iterator[bytes]:
@@ -80,7 +51,7 @@ def fetch(uri: str, rules: Rules, alive: Callable[[], None]) -> Iterator[bytes]:
     deadline = monotonic() + rules.seconds
     for _ in range(rules.redirects + 1):
         parts = check(uri, rules)
-        connection, response = _get(parts, rules, uri)
+        made, response = _get(parts, rules, uri)
         try:
             if response.status not in _REDIRECTS:
                 yield from _body(response, rules, deadline, alive)
@@ -89,36 +60,21 @@ def fetch(uri: str, rules: Rules, alive: Callable[[], None]) -> Iterator[bytes]:
         except (OSError, http.client.HTTPException) as error:
             raise CloudError(f"The download from {parts.hostname} broke off.", status=400) from error
         finally:
-            connection.close()
+            made.close()
     raise BadRequest("The download was redirected too often.")
 
 
 def _get(parts: SplitResult, rules: Rules, uri: str) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
-    host, secure = parts.hostname or "", parts.scheme == "https"
-    port = parts.port or (443 if secure else 80)
-    address = _resolve(host, port, rules)
-    kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-    connection = kind(host, port, timeout=rules.silence)
+    made: http.client.HTTPConnection | None = None
     try:
-        plain = socket.create_connection((address, port), timeout=rules.silence)
-        connection.sock = ssl.create_default_context().wrap_socket(plain, server_hostname=host) if secure else plain
-        target = uri.partition("://")[2].partition("/")[2].partition("#")[0]
-        connection.request("GET", "/" + target, headers={"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "andromede"})
-        return connection, connection.getresponse()
+        made = connection(parts, rules.limits)
+        made.request("GET", target(uri), headers={"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "andromede"})
+        return made, made.getresponse()
     except (OSError, http.client.HTTPException) as error:
-        connection.close()
-        raise BadRequest(f"Nothing could be downloaded from {host}:{port}.") from error
-
-
-def _resolve(host: str, port: int, rules: Rules) -> str:
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise BadRequest(f"The name {host} could not be resolved.") from error
-    addresses = [str(entry[4][0]).partition("%")[0] for entry in found]
-    if host not in rules.hosts and not all(outside(ipaddress.ip_address(address)) for address in addresses):
-        raise BadRequest(f"URI for web-download does not pass filtering: {host} is not a public address.")
-    return addresses[0]
+        if made is not None:
+            made.close()
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        raise BadRequest(f"Nothing could be downloaded from {parts.hostname}:{port}.") from error
 
 
 def _body(response: http.client.HTTPResponse, rules: Rules, deadline: float, alive: Callable[[], None]) -> Iterator[bytes]:

@@ -7,14 +7,14 @@ import asyncio
 
 from andromede.core.context import Caller
 from andromede.core.errors import Unauthorized
-from andromede.services.identity.service import AccessKey, AccessKeys, Authenticator
+from andromede.services.identity.service import AccessKey, AccessKeys, Authenticator, Sessions
 
 
 class Callers:
     """The people that Identity knows."""
 
-    def __init__(self, tokens: Authenticator, keys: AccessKeys) -> None:
-        self._tokens, self._keys = tokens, keys
+    def __init__(self, tokens: Authenticator, keys: AccessKeys, sessions: Sessions) -> None:
+        self._tokens, self.keys, self.sessions = tokens, keys, sessions
 
     async def of_token(self, token: str) -> Caller | None:
         """Who a token proves, None where it proves nobody."""
@@ -25,4 +25,8 @@ class Callers:
 
     async def of_key(self, access: str) -> AccessKey | None:
         """An access key, with its secret and whom it stands for; None where there is none."""
-        return self._keys.quick(access) or await asyncio.to_thread(self._keys.find, access)
+        return self.keys.quick(access) or await asyncio.to_thread(self.keys.find, access)
+
+    async def of_session(self, access: str, token: str) -> AccessKey | None:
+        """The temporary key of a session; None where there is none. Raises Expired."""
+        return self.sessions.quick(access, token) or await asyncio.to_thread(self.sessions.find, access, token)

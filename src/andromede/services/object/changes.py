@@ -10,6 +10,7 @@ from andromede.drivers.blob import Blob, Entry, View
 from andromede.services.object import model
 from andromede.services.object.errors import NoContainer, NoObject
 from andromede.services.object.model import MARKER, Container, Object
+from andromede.services.object.watching import DELETE, EXPIRED, EXPIRED_MARKED, MARKED, PUT, Cause, bound, noted, watched
 
 When = Callable[[Object | None], None]
 """What must hold of the object that is there, or not, for a change to be made: it raises where it does not."""
@@ -48,8 +49,10 @@ def moment(text: str) -> int | None:
     return int(text.replace(".", "")) * 10 if re.fullmatch(r"[0-9]{1,12}\.[0-9]{5}", text, re.ASCII) else None
 
 
-def put_within(view: View, container: Container, name: str, thing: Object, blobs: Iterable[Blob]) -> Found:
-    """Put an object as part of a transaction of its container's shard; see `Objects.put`."""
+def put_within(
+    view: View, place: Place, container: Container, name: str, thing: Object, blobs: Iterable[Blob], cause: Cause | None = None, event: str = PUT,
+) -> Found:  # fmt: skip
+    """Put an object as part of a transaction of its container's shard; see `Objects.put`. event: what it is to who watches."""
     key = model.object_key(container.id, name)
     entry = view.get(key)
     before = model.as_object(entry.value) if entry else None
@@ -60,6 +63,9 @@ def put_within(view: View, container: Container, name: str, thing: Object, blobs
         _make_room(view, container, name, entry, before)
     if container.versioning == "suspended":
         _drop_null(view, container.id, name)
+    if (container.s3 or container.headers) and watched(container):
+        after = bound(container, name, after)
+        noted(view, place, container, name, after, event, cause)
     expire(view, container.id, name, None, after)
     owned = tuple(blobs)
     keep(view, container.id, name, after, owned)
@@ -147,7 +153,7 @@ def expire(view: View, container: bytes, name: str, before: Object | None, after
         view.put(model.expiry_key(after.delete_at, container, name), Entry(b""))
 
 
-def delete(view: View, container: Container, name: str) -> Found | None:
+def delete(view: View, place: Place, container: Container, name: str, cause: Cause | None = None) -> Found | None:
     """Remove the current object, or mark it as deleted; None where there is nothing to remove."""
     key = model.object_key(container.id, name)
     entry = view.get(key)
@@ -157,6 +163,8 @@ def delete(view: View, container: Container, name: str) -> Found | None:
             return None
         expire(view, container.id, name, before, None)
         view.delete(key)
+        if watched(container):
+            noted(view, place, container, name, msgspec.structs.replace(before, stamp=model.stamp(before.stamp)), DELETE, cause)
         return Found(name, before)
     stamp = model.stamp(_last(view, container, name, before))
     if entry is not None and before is not None:
@@ -167,25 +175,36 @@ def delete(view: View, container: Container, name: str) -> Found | None:
     version = swift_time(stamp) if container.versioning == "on" else ""
     marker = Object(kind=MARKER, stamp=stamp, version=version, content_type="application/x-deleted;swift_versions_deleted=1")
     view.put(model.version_key(container.id, name, stamp), Entry(model.pack(marker), (), b"v" + container.id, 0))
+    if watched(container):
+        noted(view, place, container, name, marker, MARKED, _marking(cause))
     return Found(name, marker, current=False)
 
 
+def _marking(cause: Cause | None) -> Cause | None:
+    """The cause of a delete marker, where a deletion was asked for."""
+    return msgspec.structs.replace(cause, event=EXPIRED_MARKED) if cause is not None and cause.event == EXPIRED else cause
+
+
 def delete_one(
-    view: View, place: Place, container: Container, name: str, version: str | None, when: When | None, *, mark: bool = True
-) -> Found | None:
+    view: View, place: Place, container: Container, name: str, version: str | None, when: When | None, *, mark: bool = True,
+    cause: Cause | None = None,
+) -> Found | None:  # fmt: skip
     """Delete an object or a version as part of a transaction; see `Objects.delete`. `when` comes before any change. Raises NoObject for a
     name that nothing can have, and that no delete marker shall have."""
     if len(name.encode()) > model.NAME:
         raise NoObject("No object has so long a name.")
     if version is not None:
-        return delete_version(view, place, name, version, when)
+        found = delete_version(view, place, name, version, when)
+        if found is not None and watched(container):
+            noted(view, place, container, name, found.object, DELETE, cause)
+        return found
     entry = view.get(model.object_key(container.id, name))
     before = model.as_object(entry.value) if entry else None
     if when is not None:
         when(before)
     if before is None and not (mark and container.versioning):
         return None
-    return delete(view, container, name)
+    return delete(view, place, container, name, cause)
 
 
 def delete_version(view: View, place: Place, name: str, version: str, when: When | None) -> Found | None:

@@ -17,6 +17,7 @@ import msgspec
 
 from andromede.core.errors import CloudError
 from andromede.drivers.blob import Blob, Store
+from andromede.services.object import sealing
 from andromede.services.object.errors import NoObject
 from andromede.services.object.model import DLO, LINK, SLO, Object, expired, project_of
 from andromede.services.object.service import Found, Listed, Objects, Place
@@ -84,12 +85,25 @@ async def opened(objects: Objects, reader: Reader, place: Place, found: Found, k
         return static(objects, reader, place, found)
     if found.object.kind == DLO:
         return await dynamic(objects, reader, place, found)
-    return Whole(place, found, found.object.size, found.object.etag, own(objects.store, place.account, found.blobs, key))
+    return Whole(place, found, found.object.size, found.object.etag, bytes_of(objects, place.account, found, key))
 
 
 def tag(thing: Object) -> str:
     """An object's ETag as S3 has it: what is made of N segments says so, as what was put in N parts does."""
     return f"{thing.etag}-{thing.target.get('count', 1)}" if thing.kind == SLO else thing.etag
+
+
+def bytes_of(objects: Objects, account: str, found: Found, key: bytes | None = None) -> Source:
+    """The bytes that an object has itself; those under a key that is named raise when they are asked for where it may not be used."""
+    if "kms" in found.object.s3:
+        return lambda start, stop: _unsealed(objects, account, found, start, stop)
+    return own(objects.store, account, found.blobs, key)
+
+
+async def _unsealed(objects: Objects, account: str, found: Found, start: int, stop: int) -> AsyncIterator[bytes]:
+    key = await sealing.secret_of(objects, found.object)
+    async for chunk in own(objects.store, account, found.blobs, key)(start, stop):
+        yield chunk
 
 
 def own(store: Store, account: str, blobs: Sequence[Blob], key: bytes | None = None) -> Source:
@@ -229,7 +243,7 @@ class _Static:
         if thing.kind == SLO:
             stream = self.read(place, found, skip + start, skip + stop, depth + 1)
         else:
-            stream = own(self._objects.store, place.account, found.blobs)(skip + start, skip + stop)
+            stream = bytes_of(self._objects, place.account, found)(skip + start, skip + stop)
         async for chunk in stream:
             yield chunk
 
@@ -296,7 +310,7 @@ async def _dynamic(objects: Objects, reader: Reader, place: Place, lines: list[L
                 raise Broken("A segment of the object is gone.") from None
             if found.object.size != size:
                 raise Broken("A segment of the object is another one now.")
-            source = own(objects.store, place.account, found.blobs)
+            source = bytes_of(objects, place.account, found)
             if found.object.kind == SLO:
                 source = static(objects, reader, place, found).source
             async for chunk in source(max(start, 0), min(stop, size)):

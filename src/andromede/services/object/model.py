@@ -11,6 +11,9 @@ names' UTF-8 does, which is the order that both protocols list in. A name never 
     u\\0 container-id name \\0 upload           a multipart upload under way
     p\\0 container-id upload number            one of its parts
     x\\0 moment container-id name              an object that expires at a moment
+    k\\0 project \\0 name                      a key that objects are encrypted with (`kms`)
+    t\\0 kind moment chance                    what is to be done because of a change (`tasks`)
+    d\\0 account                               since when a project is missed (`leaving`)
 """
 
 import hashlib
@@ -21,8 +24,8 @@ import msgspec
 from andromede.core.clock import now
 
 LAST = (1 << 64) - 1
-WATCHED = (b"a\0", b"c\0", b"b\0")
-"""Keys of accounts, containers and buckets' names: read by every request, changed seldom."""
+WATCHED = (b"a\0", b"c\0", b"b\0", b"k\0")
+"""Keys of accounts, containers, buckets' names and keys of encryption: read by many requests, changed seldom."""
 PLAIN = "application/octet-stream"
 MARKER, SLO, DLO, LINK = "marker", "slo", "dlo", "link"
 """What an object may be besides bytes: a delete marker, a static or dynamic large object of Swift, a symbolic link."""

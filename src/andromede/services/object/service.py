@@ -15,7 +15,9 @@ from andromede.drivers.blob import Blob, Entry, Store, Usage, View
 from andromede.services.object import changes, model
 from andromede.services.object.changes import Found, Place, When
 from andromede.services.object.errors import NoContainer, NoObject, NotEmpty, NoVersion, Taken
+from andromede.services.object.kms import KeyStore
 from andromede.services.object.model import Account, Container, Object
+from andromede.services.object.watching import MOVED, Cause, bound, noted, watched
 
 __all__ = ["Deletion", "Found", "Listed", "Objects", "Place", "When"]
 
@@ -35,10 +37,10 @@ class Listed(msgspec.Struct, frozen=True):
 
 
 class Objects:
-    """The object store over a blob driver."""
+    """The object store over a blob driver. keys: those that objects are encrypted with on request, None for none."""
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    def __init__(self, store: Store, keys: KeyStore | None = None) -> None:
+        self.store, self.keys = store, keys
 
     def shard(self, account: str, container: str = "") -> int:
         """Where an account or a container lives."""
@@ -208,21 +210,26 @@ class Objects:
         found = changes.find(self.store.get, self.store.scan, place, name, None)
         return found or changes.latest(self.store.scan, place, name)
 
-    async def put(self, place: Place, name: str, thing: Object, blobs: Sequence[Blob], when: When | None = None) -> Found:
+    async def put(
+        self, place: Place, name: str, thing: Object, blobs: Sequence[Blob], when: When | None = None, *, cause: Cause | None = None,
+    ) -> Found:  # fmt: skip
         """Put an object, with its stamp and version set. `blobs`: its bytes in order, owned by nothing; they are removed
-        where this raises. Raises NoContainer and what `when` raises."""
+        where this raises; `cause`: for who watches. Raises NoContainer and what `when` raises."""
 
         def run(view: View) -> Found:
             container = changes.container_of(view, place)
             if when is not None:
                 before = view.get(model.object_key(place.id, name))
                 when(model.as_object(before.value) if before else None)
-            return changes.put_within(view, container, name, thing, blobs)
+            return changes.put_within(view, place, container, name, thing, blobs, cause)
 
         return await self.store.commit(place.shard, run, fresh=blobs)
 
-    async def change_object(self, place: Place, name: str, change: Callable[[Object], Object], version: str | None = None) -> Object:
-        """Change what is kept of an object beside its bytes; its stamp stays. Raises NoContainer, NoObject, NoVersion."""
+    async def change_object(
+        self, place: Place, name: str, change: Callable[[Object], Object], version: str | None = None, *, cause: Cause | None = None,
+    ) -> Object:  # fmt: skip
+        """Change what is kept of an object beside its bytes; its stamp stays. cause: where who watches is to learn of it. Raises
+        NoContainer, NoObject, NoVersion."""
 
         def run(view: View) -> Object:
             container = changes.container_of(view, place)
@@ -230,6 +237,9 @@ class Objects:
             if found is None:
                 raise NoObject("The specified key does not exist.") if version is None else NoVersion("The specified version does not exist.")
             after = change(found.object)
+            if cause is not None and watched(container):
+                after = bound(container, name, after)
+                noted(view, place, container, name, after, cause.event, cause)
             if found.current:
                 changes.expire(view, container.id, name, found.object, after)
                 changes.keep(view, container.id, name, after, found.blobs)
@@ -255,21 +265,25 @@ class Objects:
             if entry is None or entry.blobs != found.blobs or model.as_object(entry.value) != found.object:
                 return False
             view.put(key, Entry(model.pack(thing), tuple(blobs), group + container.id, thing.stored))
+            if watched(container):
+                noted(view, place, container, found.name, msgspec.structs.replace(thing, s3={}), MOVED, None)
             return True
 
         return await self.store.commit(place.shard, run, fresh=blobs)
 
-    async def delete(self, place: Place, name: str, version: str | None = None, when: When | None = None, *, mark: bool = True) -> Found | None:
+    async def delete(
+        self, place: Place, name: str, version: str | None = None, when: When | None = None, *, mark: bool = True, cause: Cause | None = None,
+    ) -> Found | None:  # fmt: skip
         """Delete an object, leaving a delete marker where versions are kept (though none for a name that has nothing, unless
         `mark`), or one version for good. Answers the marker that was made, or the version that was removed; None where there
         was nothing. Raises NoContainer and what `when` raises."""
 
         def run(view: View) -> Found | None:
-            return changes.delete_one(view, place, changes.container_of(view, place), name, version, when, mark=mark)
+            return changes.delete_one(view, place, changes.container_of(view, place), name, version, when, mark=mark, cause=cause)
 
         return await self.store.commit(place.shard, run)
 
-    async def delete_many(self, place: Place, wanted: Sequence[Deletion]) -> list[Found | CloudError | None]:
+    async def delete_many(self, place: Place, wanted: Sequence[Deletion], *, cause: Cause | None = None) -> list[Found | CloudError | None]:
         """Delete several, a hundred in a transaction; each with what `delete` answers, or what its `when` raised."""
 
         def some(view: View, each: Sequence[Deletion]) -> list[Found | CloudError | None]:
@@ -277,7 +291,7 @@ class Objects:
             results: list[Found | CloudError | None] = []
             for one in each:
                 try:
-                    results.append(changes.delete_one(view, place, container, one.name, one.version, one.when))
+                    results.append(changes.delete_one(view, place, container, one.name, one.version, one.when, cause=cause))
                 except CloudError as error:
                     results.append(error)
             return results

@@ -12,6 +12,7 @@ from andromede.services.object.changes import Found, Place, When, put_within
 from andromede.services.object.errors import BadPart, NoUpload, TooSmall
 from andromede.services.object.model import Object
 from andromede.services.object.service import Objects
+from andromede.services.object.watching import COMPLETE, Cause
 
 LEAST = 5 << 20
 """Bytes that every part but the last has."""
@@ -81,7 +82,8 @@ def uploads(objects: Objects, place: Place, *, prefix: str = "", start: str = ""
 
 
 async def complete(
-    objects: Objects, place: Place, upload: Upload, wanted: Sequence[tuple[int, str]], thing: Object, when: When | None = None,
+    objects: Objects, place: Place, upload: Upload, wanted: Sequence[tuple[int, str]], thing: Object, when: When | None = None, *,
+    cause: Cause | None = None,
 ) -> Found:  # fmt: skip
     """Make the object of the parts that are named by number and ETag, in rising order; the others are thrown away.
 
@@ -104,7 +106,7 @@ async def complete(
         sizes = [part.object.size for part in used]
         made = msgspec.structs.replace(thing, size=sum(sizes), stored=sum(sizes), etag=f"{whole}-{len(used)}", parts=sizes)
         view.delete(_key(place, upload.name, upload.id))
-        return put_within(view, container, upload.name, made, [blob for part in used for blob in part.blobs])
+        return put_within(view, place, container, upload.name, made, [blob for part in used for blob in part.blobs], cause, COMPLETE)
 
     return await objects.store.commit(place.shard, run)
 

@@ -200,6 +200,10 @@ class Local:
             sealed = sealed[at:stop]
         return open_chunks(blob, seal, wanted, wanted.first, wanted.last, sealed)
 
+    def shred(self, tenant: str) -> None:
+        """As `Store.shred`."""
+        self.keys.destroy(tenant)
+
     def check(self, *, repair: bool = False, deep: bool = True, give_up: bool = False) -> Iterator[Finding | Progress]:
         """As `Store.check`."""
         return check(self.parts, self.files, grace=self.grace, repair=repair, deep=deep, give_up=give_up)

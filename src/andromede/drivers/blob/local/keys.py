@@ -40,7 +40,7 @@ class Keys:
         found = self._known.get(tenant)
         if found is None:
             name = tenant.encode("utf-8", "surrogatepass")
-            path = self._folder / blake2b(name, digest_size=20).hexdigest()
+            path = self._path(name)
             if make and not path.exists():
                 nonce = os.urandom(12)
                 wrapped = self._wrap.encrypt(nonce, AESGCM.generate_key(256), name)
@@ -50,6 +50,19 @@ class Keys:
                     raise refusal(error) from error
             found = self._known[tenant] = self._load(path, name)
         return found
+
+    def destroy(self, tenant: str) -> None:
+        """Remove the key of a tenant, which nothing brings back; other processes that hold it forget it when they end."""
+        name = tenant.encode("utf-8", "surrogatepass")
+        self._known.pop(tenant, None)
+        try:
+            self._path(name).unlink(missing_ok=True)
+            self._disk.sync_folder(self._folder)
+        except OSError as error:
+            raise refusal(error) from error
+
+    def _path(self, name: bytes) -> Path:
+        return self._folder / blake2b(name, digest_size=20).hexdigest()
 
     def _load(self, path: Path, name: bytes) -> bytes:
         try:

@@ -12,6 +12,7 @@ from andromede.services.object.s3.errors import S3Error
 from andromede.services.object.s3.settings import Settings
 from andromede.services.object.s3.signing import Proof, Signatures
 from andromede.services.object.service import Objects, Place
+from andromede.services.object.watching import Cause, watched
 
 
 class Ask:
@@ -40,6 +41,13 @@ class Ask:
         if self.place_ is None:
             raise S3Error("NoSuchBucket", BucketName=self.bucket)
         return self.place_
+
+    def cause(self, event: str = "") -> Cause | None:
+        """Who changes what in the bucket, where anybody is to learn of it."""
+        if not watched(self.place.container):
+            return None
+        who = self.caller
+        return Cause(event, who.user_id if who else "anonymous", self.request.remote, self.request.id)
 
     @property
     def version(self) -> str | None:

@@ -144,6 +144,8 @@ async def set_versioning(ask: Ask) -> Reply:
         raise S3Error("IllegalVersioningConfigurationException")
 
     def change(was: Container) -> Container:
+        if status == "Suspended" and was.s3.get("replication"):
+            raise S3Error("InvalidBucketState", "A replication configuration is present on this bucket, so you cannot change the versioning state.")
         if status == "Suspended" and was.s3.get("lock"):
             raise S3Error("InvalidBucketState", "An Object Lock configuration is present on this bucket, so the versioning state cannot be changed.")
         return msgspec.structs.replace(was, versioning="on" if status == "Enabled" else "suspended")

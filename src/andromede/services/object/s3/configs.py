@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from andromede.http.plain import Reply
+from andromede.services.object import sealing
 from andromede.services.object.model import Container
 from andromede.services.object.s3 import acl, cors, lifecycle, locks, policy, tagging, website
 from andromede.services.object.s3.ask import Ask
@@ -81,15 +82,17 @@ def remover(config: Config) -> Callable[[Ask], Any]:
     return remove
 
 
-def _encryption(_ask: Ask, values: Values) -> Values:
+def _encryption(ask: Ask, values: Values) -> Values:
     rules = values.get("Rule", [])
     if len(rules) != 1 or "ApplyServerSideEncryptionByDefault" not in rules[0]:
         raise malformed()
     default = rules[0]["ApplyServerSideEncryptionByDefault"]
-    if default.get("SSEAlgorithm") in {"aws:kms", "aws:kms:dsse"} or "KMSMasterKeyID" in default:
-        raise S3Error("NotImplemented", "Encryption with keys of a key management service is not supported. Use AES256.")
-    if default.get("SSEAlgorithm") != "AES256":
+    if default.get("SSEAlgorithm") == "aws:kms:dsse" or (default.get("SSEAlgorithm") == sealing.KMS and ask.objects.keys is None):
+        raise S3Error("NotImplemented", "This encryption is not supported. Use AES256.")
+    if default.get("SSEAlgorithm") not in {"AES256", sealing.KMS}:
         raise malformed()
+    if "KMSMasterKeyID" in default and (default["SSEAlgorithm"] != sealing.KMS or not 0 < len(default["KMSMasterKeyID"]) <= 512):
+        raise S3Error("InvalidArgument", "a KMSMasterKeyID is not applicable if the default sse algorithm is not aws:kms")
     return values
 
 

@@ -23,7 +23,7 @@ async def delete(ask: Ask) -> Reply:
     condition = when.for_deleting(ask)
     if version is not None:
         condition = _both(condition, locks.may_go(passing=locks.bypass(ask, place, key)))
-    found = await ask.objects.delete(place, key, version, condition)
+    found = await ask.objects.delete(place, key, version, condition, cause=ask.cause())
     return Reply(204, _shown(found, version))
 
 
@@ -71,7 +71,7 @@ async def delete_many(ask: Ask) -> Reply:
             wanted.append(_deletion(ask, node))
         except S3Error as error:
             lines.append(_refused(node.value("Key"), node.value("VersionId"), error))
-    for deletion, result in zip(wanted, await ask.objects.delete_many(place, wanted), strict=True):
+    for deletion, result in zip(wanted, await ask.objects.delete_many(place, wanted, cause=ask.cause()), strict=True):
         if isinstance(result, CloudError):
             lines.append(_refused(deletion.name, deletion.version or "", result))
         elif not quiet:

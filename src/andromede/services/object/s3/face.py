@@ -18,8 +18,11 @@ from andromede.services.object.s3 import (
     forms,
     listing,
     multipart,
+    notifications,
     object_configs,
     reading,
+    replication,
+    services,
     website,
     writing,
 )
@@ -76,6 +79,11 @@ ROUTES: dict[tuple[str, str, str], tuple[str, Handler]] = {
     (BUCKET, "object-lock", "GET"): ("GetBucketObjectLockConfiguration", configs.get_lock),
     (BUCKET, "object-lock", "PUT"): ("PutBucketObjectLockConfiguration", configs.put_lock),
     (BUCKET, "requestPayment", "GET"): ("GetBucketRequestPayment", configs.request_payment),
+    (BUCKET, "notification", "GET"): ("GetBucketNotification", notifications.get),
+    (BUCKET, "notification", "PUT"): ("PutBucketNotification", notifications.put),
+    (BUCKET, "replication", "GET"): ("GetReplicationConfiguration", replication.get),
+    (BUCKET, "replication", "PUT"): ("PutReplicationConfiguration", replication.put),
+    (BUCKET, "replication", "DELETE"): ("PutReplicationConfiguration", replication.delete),
     (BUCKET, "requestPayment", "PUT"): ("PutBucketRequestPayment", configs.set_request_payment),
     (OBJECT, "", "GET"): (SELF, reading.get),
     (OBJECT, "", "HEAD"): (SELF, reading.get),
@@ -108,8 +116,8 @@ for _each, _config in configs.SUBS.items():
 
 KNOWN = {(level, sub) for level, sub, _method in ROUTES if sub}
 ABSENT = {
-    "accelerate", "analytics", "intelligent-tiering", "inventory", "logging", "metrics", "metadataConfiguration", "metadataTable", "notification",
-    "renameObject", "replication", "restore", "select", "session", "torrent", "abac",
+    "accelerate", "analytics", "intelligent-tiering", "inventory", "logging", "metrics", "metadataConfiguration", "metadataTable",
+    "renameObject", "restore", "select", "session", "torrent", "abac",
 }  # fmt: skip
 """Subresources of S3 that are not here."""
 
@@ -120,7 +128,7 @@ class S3:
     def __init__(self, objects: Objects, callers: Callers, settings: Settings | None = None) -> None:
         self._objects = objects
         self._settings = settings or Settings()
-        self._signatures = Signatures(callers, self._settings)
+        self._callers, self._signatures = callers, Signatures(callers, self._settings)
         self._host = base64.b64encode(hashlib.sha256(self._settings.region.encode()).digest()).decode()
 
     async def __call__(self, request: Request) -> Reply:
@@ -147,6 +155,8 @@ class S3:
         if ask.website:
             ask.place_ = ask.find(ask.bucket)
             return await website.serve(ask)
+        if request.method == "POST" and services.meant(ask):
+            return await services.answer(ask, self._callers)
         ask.proof = await self._signatures.prove(request, ask.pairs)
         if ask.proof is not None:
             caller = ask.proof.access.caller

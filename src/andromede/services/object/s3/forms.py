@@ -22,6 +22,7 @@ from andromede.services.object.s3.errors import S3Error
 from andromede.services.object.s3.signing import V4, Proof, mismatch
 from andromede.services.object.s3.writing import XML
 from andromede.services.object.s3.xml import document, parsed
+from andromede.services.object.watching import POST
 
 _MOST_FIELDS = 20 * 1024
 _BOUNDARY = re.compile(r'boundary=(?:"([^"]{1,70})"|([^\s;]{1,70}))', re.IGNORECASE)
@@ -122,6 +123,7 @@ async def post(ask: Ask) -> Reply:
     writing.may_put(ask)
     thing, secret = things.described(ask, place)
     await room.check(ask, place, request.length or least)
+    secret = await encryption.keyed(ask, place, thing, secret)
     if fields.get("tagging"):
         tags = tagging.from_document(await parsed(fields["tagging"].encode(), "Tagging"), tagging.OBJECT_MOST)
         thing = msgspec.structs.replace(thing, s3=thing.s3 | {"tags": tags})
@@ -137,7 +139,7 @@ async def post(ask: Ask) -> Reply:
             raise S3Error("BadDigest")
     made = {name: sums.text(hasher.digest()) for name, hasher in hashes.items()}
     thing = msgspec.structs.replace(thing, size=blob.size, etag=md5.digest().hex(), sums=made)
-    stored = await ask.objects.put(place, ask.key, thing, [blob])
+    stored = await ask.objects.put(place, ask.key, thing, [blob], cause=ask.cause(POST))
     return _answer(ask, fields, things.made(ask, place, stored.object), stored.object.etag)
 
 
@@ -159,7 +161,7 @@ async def _signer(ask: Ask, fields: Mapping[str, str]) -> Proof | None:
     if "policy" not in fields:
         return None
     if ask.settings.version2 and "awsaccesskeyid" in fields:
-        known = await ask.signatures.known(fields["awsaccesskeyid"])
+        known = await ask.signatures.known(fields["awsaccesskeyid"], fields.get("x-amz-security-token", ""))
         if "signature" not in fields:
             raise S3Error("InvalidArgument", "Bucket POST must contain a field named 'signature'.", ArgumentName="signature")
         made = base64.b64encode(hmac.digest(known.secret.encode(), fields["policy"].encode(), "sha1")).decode()
@@ -173,7 +175,7 @@ async def _signer(ask: Ask, fields: Mapping[str, str]) -> Proof | None:
             raise S3Error("InvalidArgument", f"Bucket POST must contain a field named '{name}'.", ArgumentName=name)
     signatures = ask.signatures
     access, date, scope = signatures.scope(fields["x-amz-credential"], "InvalidArgument")
-    known = await signatures.known(access)
+    known = await signatures.known(access, fields.get("x-amz-security-token", ""))
     key = signatures.key(known.secret, date)
     if not same_signature(hmac.digest(key, fields["policy"].encode(), "sha256").hex(), fields["x-amz-signature"]):
         raise mismatch(access, fields["x-amz-signature"])

@@ -9,7 +9,7 @@ from itertools import pairwise
 import msgspec
 
 from andromede.http.plain import Reply
-from andromede.services.object import uploads
+from andromede.services.object import sealing, uploads
 from andromede.services.object.errors import NoUpload
 from andromede.services.object.model import Object
 from andromede.services.object.s3 import encryption, room, sums, things, when, writing
@@ -27,7 +27,8 @@ _MOST_PARTS = 10_000
 async def create(ask: Ask) -> Reply:
     """CreateMultipartUpload."""
     place = ask.place
-    thing, _key = things.described(ask, place)
+    thing, brought = things.described(ask, place)
+    await encryption.keyed(ask, place, thing, brought)
     name, kind = ask.header("x-amz-checksum-algorithm"), ask.header("x-amz-checksum-type")
     headers = [XML, *encryption.shown(ask, thing)]
     if kind and not name:
@@ -56,7 +57,7 @@ def _number(ask: Ask) -> int:
     return int(text)
 
 
-def _key(ask: Ask, upload: Upload) -> bytes | None:
+async def _key(ask: Ask, upload: Upload) -> bytes | None:
     key = encryption.brought(ask)
     try:
         encryption.opens(upload.object, key)
@@ -65,7 +66,7 @@ def _key(ask: Ask, upload: Upload) -> bytes | None:
             raise S3Error("InvalidArgument", "The provided encryption parameters did not match the ones used originally.") from error
         raise S3Error("InvalidRequest", "The multipart upload initiate requested encryption. Subsequent part requests must include the "
                       "appropriate encryption parameters.") from error  # fmt: skip
-    return key
+    return await sealing.secret_of(ask.objects, upload.object) if "kms" in upload.object.s3 else key
 
 
 async def put_part(ask: Ask) -> Reply:
@@ -73,7 +74,7 @@ async def put_part(ask: Ask) -> Reply:
     number, upload, place = _number(ask), _upload(ask), ask.place
     if "x-amz-copy-source" in ask.request.headers:
         return await _copy_part(ask, upload, number)
-    key = _key(ask, upload)
+    key = await _key(ask, upload)
     incoming = Incoming(ask.request, ask.proof, ask.settings.most_put, algorithm=upload.object.s3.get("sum", ""))
     await room.check(ask, place, incoming.length, 0)
     blob = await writing.taken(ask, place, incoming, things.storage(ask, upload.object.s3.get("class", "STANDARD")), key)
@@ -84,7 +85,7 @@ async def put_part(ask: Ask) -> Reply:
 
 
 async def _copy_part(ask: Ask, upload: Upload, number: int) -> Reply:
-    place, key = ask.place, _key(ask, upload)
+    place, key = ask.place, await _key(ask, upload)
     source = await writing.source_of(ask)
     start, stop = 0, source.thing.size
     if text := ask.header("x-amz-copy-source-range"):
@@ -162,7 +163,7 @@ async def complete(ask: Ask) -> Reply:
             raise S3Error("InvalidRequest", "The provided 'x-amz-mp-object-size' header value does not match what was computed")
         await room.check(ask, place, 0)
         thing = _with_sums(ask, upload, used, told, wanted)
-        found = await uploads.complete(ask.objects, place, upload, [each[:2] for each in wanted], thing, condition)
+        found = await uploads.complete(ask.objects, place, upload, [each[:2] for each in wanted], thing, condition, cause=ask.cause())
     except NoUpload:
         return _completed(ask, _repeated(ask, wanted))
     return _completed(ask, found.object)

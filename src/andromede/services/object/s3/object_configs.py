@@ -11,6 +11,7 @@ from andromede.services.object.s3.errors import S3Error
 from andromede.services.object.s3.writing import XML
 from andromede.services.object.s3.xml import document, malformed, parsed
 from andromede.services.object.service import Found
+from andromede.services.object.watching import LISTED, LOCKED, TAGGED, UNTAGGED
 
 
 def _found(ask: Ask, action: str) -> Found:
@@ -38,14 +39,14 @@ async def put_tagging(ask: Ask) -> Reply:
     """PutObjectTagging."""
     _found(ask, "PutObjectTagging")
     tags = tagging.from_document(await parsed(await body_of(ask), "Tagging"), tagging.OBJECT_MOST)
-    thing = await ask.objects.change_object(ask.place, ask.key, lambda was: _with(was, "tags", tags or None), ask.version)
+    thing = await ask.objects.change_object(ask.place, ask.key, lambda was: _with(was, "tags", tags or None), ask.version, cause=ask.cause(TAGGED))
     return Reply(200, _headers(ask, thing))
 
 
 async def delete_tagging(ask: Ask) -> Reply:
     """DeleteObjectTagging."""
     _found(ask, "DeleteObjectTagging")
-    thing = await ask.objects.change_object(ask.place, ask.key, lambda was: _with(was, "tags", None), ask.version)
+    thing = await ask.objects.change_object(ask.place, ask.key, lambda was: _with(was, "tags", None), ask.version, cause=ask.cause(UNTAGGED))
     return Reply(204, _headers(ask, thing))
 
 
@@ -60,7 +61,7 @@ async def put_acl(ask: Ask) -> Reply:
     _found(ask, "PutObjectAcl")
     grants = await grants_of(ask)
     acl.settable(ask.place, grants, ask.place.account)
-    thing = await ask.objects.change_object(ask.place, ask.key, lambda was: _with(was, "acl", grants), ask.version)
+    thing = await ask.objects.change_object(ask.place, ask.key, lambda was: _with(was, "acl", grants), ask.version, cause=ask.cause(LISTED))
     return Reply(200, _headers(ask, thing))
 
 
@@ -84,7 +85,11 @@ async def put_retention(ask: Ask) -> Reply:
     _found(ask, "PutObjectRetention")
     lock = locks.retention(await parsed(await body_of(ask), "Retention"))
     passing = locks.bypass(ask, ask.place, ask.key)
-    thing = await ask.objects.change_object(ask.place, ask.key, lambda was: locks.retained(was, lock, passing=passing), ask.version)
+
+    def change(was: Object) -> Object:
+        return locks.retained(was, lock, passing=passing)
+
+    thing = await ask.objects.change_object(ask.place, ask.key, change, ask.version, cause=ask.cause(LOCKED))
     return Reply(200, _headers(ask, thing))
 
 
@@ -104,5 +109,5 @@ async def put_hold(ask: Ask) -> Reply:
     status = (await parsed(await body_of(ask), "LegalHold")).value("Status").strip()
     if status not in {"ON", "OFF"}:
         raise malformed()
-    thing = await ask.objects.change_object(ask.place, ask.key, lambda was: _with(was, "hold", status), ask.version)
+    thing = await ask.objects.change_object(ask.place, ask.key, lambda was: _with(was, "hold", status), ask.version, cause=ask.cause(LOCKED))
     return Reply(200, _headers(ask, thing))

@@ -71,6 +71,10 @@ async def opened(ask: Ask, found: Found, place: Place, key: bytes | None = None)
     if not thing.kind:
         if key is not None or thing.s3:
             encryption.opens(thing, key)
+            if "kms" in thing.s3:
+                if (ask.proof is None or not ask.proof.moment) and ask.request.method != "HEAD":
+                    raise S3Error("InvalidArgument", encryption.UNSIGNED)
+                return thing, contents.bytes_of(ask.objects, place.account, found)
         return thing, own(ask.objects.store, place.account, found.blobs, key)
     whole = await contents.opened(ask.objects, access.Reader(ask), place, found, key)
     seen = whole.found.object

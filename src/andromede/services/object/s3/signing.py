@@ -18,7 +18,7 @@ import msgspec
 
 from andromede.core.clock import now
 from andromede.http.plain import Request
-from andromede.services.identity.service import AccessKey, derived_key, same_signature
+from andromede.services.identity.service import AccessKey, Expired, derived_key, same_signature
 from andromede.services.object.callers import Callers
 from andromede.services.object.s3.errors import S3Error
 from andromede.services.object.s3.settings import Settings
@@ -34,6 +34,7 @@ STREAMS = {
 _HEX = re.compile(r"[0-9a-f]{64}")
 _DATE = re.compile(r"[0-9]{8}T[0-9]{6}Z", re.ASCII)
 _MOST_KEYS = 4096
+_BROKEN = "AuthorizationHeaderMalformed"
 
 
 class Proof(msgspec.Struct, frozen=True):
@@ -70,11 +71,15 @@ class Signatures:
             raise S3Error("InvalidArgument", "Unsupported Authorization Type", ArgumentName="Authorization")
         return None
 
-    async def known(self, access: str) -> AccessKey:
-        """An access key. Raises InvalidAccessKeyId."""
-        key = await self._callers.of_key(access) if access and access.isprintable() and len(access) <= 128 else None
+    async def known(self, access: str, token: str = "") -> AccessKey:
+        """An access key, or the temporary one of a session. Raises InvalidAccessKeyId, InvalidToken, ExpiredToken."""
+        good = access and access.isprintable() and len(access) <= 128
+        try:
+            key = None if not good else await (self._callers.of_session(access, token) if token else self._callers.of_key(access))
+        except Expired as error:
+            raise S3Error("ExpiredToken") from error
         if key is None or key.caller.project_id is None:
-            raise S3Error("InvalidAccessKeyId", AWSAccessKeyId=access[:128])
+            raise S3Error("InvalidToken") if token else S3Error("InvalidAccessKeyId", AWSAccessKeyId=access[:128])
         if key.caller.rules is not None:
             raise S3Error("AccessDenied", "The key's application credential has access rules, which name no call of S3.")
         return key
@@ -87,6 +92,29 @@ class Signatures:
                 self._keys.clear()
             kept = self._keys[secret, date] = derived_key(secret, date, self._settings.region, "s3")
         return kept
+
+    async def prove_call(self, request: Request, body: bytes, services: Sequence[str]) -> tuple[AccessKey, str] | None:
+        """Who signed a call of another service than S3, and of which; None where nobody did. Raises S3Error."""
+        given = request.headers.get("authorization")
+        if not given:
+            return None
+        if not given.startswith(V4 + " "):
+            raise S3Error("InvalidRequest", "Please use AWS4-HMAC-SHA256.")
+        facts, moment = _facts(given), request.headers.get("x-amz-date")
+        if not _DATE.fullmatch(moment):
+            raise S3Error("AccessDenied", "AWS authentication requires a valid x-amz-date header")
+        parts = facts["Credential"].split("/")
+        service = parts[-2] if len(parts) > 4 else ""
+        if service not in services or parts[-3] not in {self._settings.region, "us-east-1"} or parts[-1] != "aws4_request":
+            raise S3Error(_BROKEN, f"Credential should be scoped to one of the services {', '.join(services)} in {self._settings.region}.")
+        if parts[-4] != moment[:8]:
+            raise S3Error(_BROKEN, "The date of the credential is not that of x-amz-date.")
+        known = await self.known("/".join(parts[:-4]), request.headers.get("x-amz-security-token"))
+        _fresh(moment)
+        key = derived_key(known.secret, parts[-4], parts[-3], service)
+        scope = "/".join(parts[-4:])
+        self._check(request, facts["SignedHeaders"], hashlib.sha256(body).hexdigest(), (moment, scope, key), facts["Signature"], known.access)
+        return known, service
 
     def scope(self, credential: str, broken: str) -> tuple[str, str, str]:
         """The access key, the day and the scope of a credential. Raises the error of code `broken`."""
@@ -110,10 +138,7 @@ class Signatures:
         return access, date, "/".join(rest)
 
     async def _header(self, request: Request, given: str) -> Proof:
-        broken = "AuthorizationHeaderMalformed"
-        facts = {name.strip(): value.strip() for part in given[len(V4) :].split(",") for name, _, value in [part.partition("=")]}
-        if not given.startswith(V4 + " ") or facts.keys() != {"Credential", "SignedHeaders", "Signature"}:
-            raise S3Error(broken, "The authorization header is malformed; it needs a Credential, SignedHeaders and a Signature.")
+        broken, facts = _BROKEN, _facts(given)
         headers = request.headers
         moment = headers.get("x-amz-date") or _basic(headers.get("date"))
         if not _DATE.fullmatch(moment):
@@ -127,11 +152,8 @@ class Signatures:
         if payload != UNSIGNED and payload not in STREAMS and not _HEX.fullmatch(payload):
             raise S3Error("InvalidArgument", "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, a STREAMING payload or a valid sha256 value.",
                           ArgumentName="x-amz-content-sha256", ArgumentValue=payload[:128])  # fmt: skip
-        known = await self.known(access)
-        at, present = seconds(moment), now()
-        if abs(at - present.timestamp()) > SKEW:
-            raise S3Error("RequestTimeTooSkewed", RequestTime=moment, ServerTime=present.strftime("%Y-%m-%dT%H:%M:%SZ"),
-                          MaxAllowedSkewMilliseconds=str(SKEW * 1000))  # fmt: skip
+        known = await self.known(access, headers.get("x-amz-security-token"))
+        _fresh(moment)
         key = self.key(known.secret, date)
         self._check(request, facts["SignedHeaders"], payload, (moment, scope, key), facts["Signature"], known.access)
         return Proof(known, payload, moment, scope, key, facts["Signature"])
@@ -157,7 +179,7 @@ class Signatures:
         access, date, scope = self.scope(credential, broken)
         if date != moment[:8]:
             raise S3Error(broken, f"Invalid credential date \"{date}\". This date is not the same as X-Amz-Date: \"{moment[:8]}\".")
-        known = await self.known(access)
+        known = await self.known(access, query.get("X-Amz-Security-Token", ""))
         at, present = seconds(moment), now().timestamp()
         if at - present > SKEW:
             raise S3Error("AccessDenied", "Request is not valid yet")
@@ -213,8 +235,10 @@ class Signatures:
             access, signature, date = values["AWSAccessKeyId"], values["Signature"], values.get("Expires", "")
             if not (date.isascii() and date.isdigit() and len(date) < 12) or int(date) < now().timestamp():
                 raise S3Error("AccessDenied", "Request has expired")
-        known = await self.known(access)
-        amz = "".join(f"{name}:{value.strip()}\n" for name, value in sorted(headers.items()) if name.startswith("x-amz-"))
+        token = values.get("x-amz-security-token", "") if not given else ""
+        known = await self.known(access, headers.get("x-amz-security-token") or token)
+        signed = [*headers.items(), *([("x-amz-security-token", token)] if token else [])]
+        amz = "".join(f"{name}:{value.strip()}\n" for name, value in sorted(signed) if name.startswith("x-amz-"))
         bucket = _virtual(headers.get("host"), self._settings.domain)
         parts = [f"{name}={value}" if value else name for name, value in sorted(query) if name in _SIGNED_BY_TWO]
         path = (f"/{bucket}" if bucket else "") + request.raw_path
@@ -232,6 +256,22 @@ _SIGNED_BY_TWO = {
     "uploadId", "uploads", "versionId", "versioning", "versions", "website", "restore", "response-cache-control", "response-content-disposition",
     "response-content-encoding", "response-content-language", "response-content-type", "response-expires",
 }  # fmt: skip
+
+
+def _facts(given: str) -> dict[str, str]:
+    """What an Authorization header says. Raises AuthorizationHeaderMalformed."""
+    facts = {name.strip(): value.strip() for part in given[len(V4) :].split(",") for name, _, value in [part.partition("=")]}
+    if not given.startswith(V4 + " ") or facts.keys() != {"Credential", "SignedHeaders", "Signature"}:
+        raise S3Error(_BROKEN, "The authorization header is malformed; it needs a Credential, SignedHeaders and a Signature.")
+    return facts
+
+
+def _fresh(moment: str) -> None:
+    """Raise RequestTimeTooSkewed unless a moment is about now."""
+    present = now()
+    if abs(seconds(moment) - present.timestamp()) > SKEW:
+        raise S3Error("RequestTimeTooSkewed", RequestTime=moment, ServerTime=present.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                      MaxAllowedSkewMilliseconds=str(SKEW * 1000))  # fmt: skip
 
 
 def sign(day: tuple[str, str, bytes], canonical: str) -> str:

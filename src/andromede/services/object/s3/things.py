@@ -6,14 +6,14 @@ from andromede.services.object.model import Object
 from andromede.services.object.s3 import acl, encryption, lifecycle, locks, sums, tagging
 from andromede.services.object.s3.ask import Ask, http_date
 from andromede.services.object.s3.errors import S3Error
+from andromede.services.object.s3.states import status
 from andromede.services.object.service import Place
 
 KEPT = {"cache-control", "content-disposition", "content-encoding", "content-language", "expires", "x-amz-website-redirect-location"}
 _META, _META_MOST = "x-amz-meta-", 2048
 _SPECIAL = {
     "x-amz-tagging", "x-amz-acl", "x-amz-grant-read", "x-amz-grant-write", "x-amz-grant-read-acp", "x-amz-grant-write-acp",
-    "x-amz-grant-full-control", "x-amz-storage-class", encryption.HEADER, f"{encryption.HEADER}-aws-kms-key-id",
-    f"{encryption.OWN}algorithm", f"{encryption.OWN}key", f"{encryption.OWN}key-md5", *locks.HEADERS,
+    "x-amz-grant-full-control", "x-amz-storage-class", *encryption.HEADERS, *locks.HEADERS,
 }  # fmt: skip
 _BUCKETS = {"lock", "encryption", "ownership", "block"}
 DEFAULT_TYPE = "binary/octet-stream"
@@ -88,6 +88,8 @@ def shown(ask: Ask, place: Place, thing: Object) -> list[tuple[str, str]]:
         lines += locks.shown(thing)
         if "class" in s3:
             lines.append(("x-amz-storage-class", s3["class"]))
+        if "replication" in s3 or "replica" in s3:
+            lines.append(("x-amz-replication-status", status(thing)))
         if s3.get("tags"):
             lines.append(("x-amz-tagging-count", str(len(s3["tags"]))))
     if "lifecycle" in place.container.s3 and (text := lifecycle.expiry(place.container.s3["lifecycle"], ask.key, thing)):

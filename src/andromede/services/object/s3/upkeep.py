@@ -10,11 +10,12 @@ import msgspec
 import structlog
 
 from andromede.core.errors import CloudError
-from andromede.services.object import uploads
+from andromede.services.object import sealing, uploads
 from andromede.services.object.contents import own
 from andromede.services.object.model import MARKER, Object
 from andromede.services.object.s3 import lifecycle, locks
 from andromede.services.object.service import Found, Objects, Place
+from andromede.services.object.watching import EXPIRED, Cause
 
 log = structlog.get_logger("s3")
 _UNCHANGED = "changed meanwhile"
@@ -132,7 +133,7 @@ class _Bucket:
                 raise _Changed(_UNCHANGED)
 
         try:
-            await self._objects.delete(self._place, found.name, version, same)
+            await self._objects.delete(self._place, found.name, version, same, cause=Cause(EXPIRED))
         except _Changed:
             return False
         return True
@@ -142,8 +143,13 @@ class _Bucket:
         thing = found.object
         if thing.s3.get("class", "STANDARD") == name or name not in self._classes or "ssec" in thing.s3 or thing.kind:
             return False
-        chunks = own(self._objects.store, self._place.account, found.blobs)(0, thing.size)
-        blob = await self._objects.store.write(self._place.account, chunks, storage=self._classes[name])
+        try:
+            key = await sealing.secret_of(self._objects, thing)
+        except CloudError as error:
+            log.warning("an object whose key may not be used stays in its class", bucket=self._place.name, cause=error.message)
+            return False
+        chunks = own(self._objects.store, self._place.account, found.blobs, key)(0, thing.size)
+        blob = await self._objects.store.write(self._place.account, chunks, storage=self._classes[name], key=key)
         moved = msgspec.structs.replace(thing, s3=thing.s3 | {"class": name})
         if await self._objects.move(self._place, found, moved, [blob]):
             self._done.moved += 1

@@ -15,6 +15,7 @@ from andromede.services.object.s3.errors import S3Error
 from andromede.services.object.s3.incoming import Incoming
 from andromede.services.object.s3.xml import document
 from andromede.services.object.service import Found, Objects, Place
+from andromede.services.object.watching import COPY
 
 XML = ("content-type", "application/xml")
 _COPIED = ("tags", "class")
@@ -45,10 +46,12 @@ async def put(ask: Ask) -> Reply:
     if condition is not None:
         condition(_present(ask, place, key))
     await room.check(ask, place, incoming.length)
+    if thing.s3:
+        secret = await encryption.keyed(ask, place, thing, secret)
     s3 = thing.s3
     blob = await taken(ask, place, incoming, things.storage(ask, s3["class"]) if "class" in s3 else "", secret)
     thing.size, thing.etag, thing.sums = blob.size, incoming.etag, incoming.sums
-    found = await ask.objects.put(place, key, thing, [blob], condition)
+    found = await ask.objects.put(place, key, thing, [blob], condition, cause=ask.cause())
     return Reply(200, things.made(ask, place, found.object))
 
 
@@ -99,6 +102,7 @@ async def copy(ask: Ask) -> Reply:
         raise S3Error("InvalidRequest", "This copy request is illegal because it is trying to copy an object to itself without changing the "
                       "object's metadata, storage class, website redirect location or encryption attributes.")  # fmt: skip
     await room.check(ask, place, old.size)
+    secret = await encryption.keyed(ask, place, thing, secret)
     s3: dict[str, Any] = dict(thing.s3)
     s3.pop("tags", None)
     tags = tagging.from_header(ask.header("x-amz-tagging")) if retag else old.s3.get("tags", {})
@@ -118,7 +122,7 @@ async def copy(ask: Ask) -> Reply:
         size=blob.size, etag=md5.digest().hex(), content_type=thing.content_type if replace else old.content_type, headers=kept, s3=s3,
         sums={name: sums.text(each.digest()) for name, each in hashes.items()},
     )  # fmt: skip
-    found = await ask.objects.put(place, key, after, [blob], condition)
+    found = await ask.objects.put(place, key, after, [blob], condition, cause=ask.cause(COPY))
     headers = [line for line in things.made(ask, place, found.object) if line[0] != "etag" and not line[0].startswith(sums.PREFIX)]
     if source.place.container.versioning:
         headers.append(("x-amz-copy-source-version-id", old.version or "null"))

@@ -50,8 +50,9 @@ async def keep(call: Call, place: Place, name: str) -> None:
 
 
 async def _copy(call: Call, place: Place, found: Found, there: Place, name: str) -> None:
-    blob = await duplicate(call.store, place, found, there.account, there.container.headers.get("x-storage-policy", ""))
-    thing = msgspec.structs.replace(found.object, version="", stored=0, posted=0)
+    blob = await duplicate(call.objects, place, found, there.account, there.container.headers.get("x-storage-policy", ""))
+    s3 = {name: value for name, value in found.object.s3.items() if name not in {"kms", "sse"}}
+    thing = msgspec.structs.replace(found.object, version="", stored=0, posted=0, s3=s3)
     if found.object.stored != found.object.size:
         thing = msgspec.structs.replace(thing, stored=found.object.stored)
     try:

@@ -10,6 +10,7 @@ from andromede.services.object.model import Account, project_of
 from andromede.services.object.service import Objects, Place
 from andromede.services.object.swift.answers import Refused, bad
 from andromede.services.object.swift.settings import Settings
+from andromede.services.object.watching import COPY, Cause, watched
 
 MOST_QUERY = 60
 
@@ -61,6 +62,14 @@ class Call:
     def place(self) -> Place | None:
         """The container that the URL names."""
         return self.objects.find(self.account, self.container)
+
+    def cause(self, place: Place) -> Cause | None:
+        """Who changes what in a container, where anybody is to learn of it."""
+        if not watched(place.container):
+            return None
+        who, headers = self.caller.user_id if self.caller else "anonymous", self.headers
+        copied = "destination" in headers or "x-copy-from" in headers
+        return Cause(COPY if copied and self.method != "DELETE" else "", who, self.request.remote, self.request.id)
 
     def account_of(self, account: str) -> Account | None:
         """An account, looked up once for the request."""

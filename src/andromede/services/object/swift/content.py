@@ -5,11 +5,11 @@ from contextlib import aclosing
 
 import msgspec
 
-from andromede.drivers.blob import Blob, Store
+from andromede.drivers.blob import Blob
 from andromede.http.plain import Reply
-from andromede.services.object.contents import Source, own, whole
+from andromede.services.object.contents import Source, bytes_of, whole
 from andromede.services.object.model import Object
-from andromede.services.object.service import Found, Place
+from andromede.services.object.service import Found, Objects, Place
 from andromede.services.object.swift import ranges
 from andromede.services.object.swift.answers import Pairs
 
@@ -80,7 +80,7 @@ async def _one(status: int, method: str, headers: Pairs, source: Source, start: 
     return Reply(status, headers, stream=await begun(source(start, stop)))
 
 
-async def duplicate(store: Store, place: Place, found: Found, account: str, storage: str) -> Blob:
+async def duplicate(objects: Objects, place: Place, found: Found, account: str, storage: str) -> Blob:
     """The bytes of an object once more, owned by nothing."""
     size = sum(blob.size for blob in found.blobs)
-    return await store.write(account, own(store, place.account, found.blobs)(0, size), storage=storage)
+    return await objects.store.write(account, bytes_of(objects, place.account, found)(0, size), storage=storage)

@@ -3,7 +3,7 @@
 from andromede.http.plain import Reply
 from andromede.services.object import contents
 from andromede.services.object.changes import swift_time
-from andromede.services.object.contents import own
+from andromede.services.object.contents import bytes_of, own
 from andromede.services.object.errors import NoObject, NoVersion
 from andromede.services.object.model import DLO, LINK, MARKER, SLO, expired
 from andromede.services.object.service import Found, Place
@@ -51,7 +51,7 @@ async def content_of(call: Call) -> Content:
     found = looked_up(call, place, call.name, query.get("version-id"))
     if not query and not found.object.kind:
         thing = found.object
-        return Content(place, found, thing.size, thing.etag, own(call.store, place.account, found.blobs), versions.shown(place, thing))
+        return Content(place, found, thing.size, thing.etag, bytes_of(call.objects, place.account, found), versions.shown(place, thing))
     link: Pairs = []
     if found.object.kind == LINK:
         if query.get("symlink") == "get":
@@ -73,7 +73,7 @@ async def of_found(call: Call, place: Place, found: Found) -> Content:
         return slo.content(contents.static(call.objects, access.Reader(call), place, found))
     if thing.kind == DLO and not raw:
         return await dynamic(call, place, found)
-    return Content(place, found, thing.size, thing.etag, own(call.store, place.account, found.blobs), [])
+    return Content(place, found, thing.size, thing.etag, bytes_of(call.objects, place.account, found), [])
 
 
 async def dynamic(call: Call, place: Place, found: Found) -> Content:

@@ -3,6 +3,13 @@
 import msgspec
 
 
+class Realm(msgspec.Struct, frozen=True):
+    """A realm of container sync. keys: those that are taken, the first is used; clusters: addresses by name, up to the version."""
+
+    keys: tuple[str, ...]
+    clusters: dict[str, str] = {}
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Limits in bytes or counts, as upstream's defaults are.
 
@@ -10,7 +17,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     digests: with which TempURL and FormPOST may be signed; info_key: signs the admin section of `/info`, which is refused
     where it is empty; writes_per_second: of one account, 0 for any number; longest_wait: seconds for a turn to write;
     origins: of everything (CORS), beside what containers allow; read_only: nobody writes; policies: the storage classes that
-    are offered, the first by default, all of the driver's where none is named; heartbeat: seconds between signs of life.
+    are offered, the first by default, all of the driver's where none is named; heartbeat: seconds between signs of life;
+    crossdomain: the policy that `/crossdomain.xml` tells, "" for none; realms: of container sync, by name, and sync_hosts: hosts
+    that containers are synchronized with otherwise.
     """
 
     version: str = "2.38.0"
@@ -38,3 +47,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     origins: tuple[str, ...] = ()
     read_only: bool = False
     policies: tuple[str, ...] = ()
+    crossdomain: str = ""
+    realms: dict[str, Realm] = {}
+    sync_hosts: tuple[str, ...] = ()

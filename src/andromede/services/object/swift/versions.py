@@ -55,6 +55,8 @@ def enabled(before: Container, after: Container, wanted: str | None) -> Containe
         raise Refused(400, _BOTH)
     if wanted == "off" and before.s3.get("lock"):
         raise Refused(409, "The versions of a bucket with object lock are kept.", plain=True)
+    if wanted == "off" and before.s3.get("replication"):
+        raise Refused(409, "The versions of a bucket that is replicated are kept.", plain=True)
     if wanted is None or (wanted == "off" and not before.versioning):
         return after
     return msgspec.structs.replace(after, versioning="on" if wanted == "on" else "suspended")

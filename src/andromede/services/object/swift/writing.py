@@ -9,6 +9,7 @@ import msgspec
 
 from andromede.drivers.blob import Blob
 from andromede.http.plain import Reply
+from andromede.services.object import sealing
 from andromede.services.object.errors import NoContainer, NoObject
 from andromede.services.object.model import DLO, LINK, Object, expired, stamp
 from andromede.services.object.s3 import locks
@@ -120,10 +121,12 @@ async def store(
         await quotas.check(call, place, size or 0)
     if "x-versions-location" in place.container.headers or "x-history-location" in place.container.headers:
         await archive.keep(call, place, name)
+    usual = sealing.by_default(place.container) if "encryption" in place.container.s3 else None
+    sealed, key = await sealing.under(call.objects, place, name, usual) if usual is not None else ({}, None)
     digest = hashlib.md5(usedforsecurity=False)
     bounded = chunks if size is not None else _bounded(chunks, call.settings.max_file_size)
     blob = await call.store.write(
-        place.account, bounded, storage=place.container.headers.get("x-storage-policy", ""), hashers=(digest,)
+        place.account, bounded, storage=place.container.headers.get("x-storage-policy", ""), key=key, hashers=(digest,)
     )  # fmt: skip
     found = digest.hexdigest()
 
@@ -136,6 +139,8 @@ async def store(
     if watched and size is None:
         await quotas.check(call, place, blob.size)
     after = msgspec.structs.replace(thing, size=blob.size, etag=found, **(values or {}))
+    if sealed:
+        after = msgspec.structs.replace(after, s3=after.s3 | sealed)
     return await kept(call, place, name, after, [blob], check if wanted or when else None)
 
 
@@ -144,7 +149,7 @@ async def kept(call: Call, place: Place, name: str, thing: Object, blobs: Sequen
     if "lock" in place.container.s3:
         thing = msgspec.structs.replace(thing, s3=thing.s3 | locks.by_rule(place))
     try:
-        return await call.objects.put(place, name, thing, blobs, when)
+        return await call.objects.put(place, name, thing, blobs, when, cause=call.cause(place))
     except NoContainer:
         raise Refused(404) from None
 
@@ -232,7 +237,7 @@ async def removed(call: Call, place: Place, name: str, version: str | None = Non
         gone[0] = before is None or expired(before)
 
     try:
-        found = await call.objects.delete(place, name, version, when)
+        found = await call.objects.delete(place, name, version, when, cause=call.cause(place))
     except NoContainer:
         raise Refused(404) from None
     extra = versions.of_delete(call, place, name, version, found)

@@ -1,0 +1,31 @@
+"""What the settings file says of the object store, as its parts take it."""
+
+from andromede.run.settings import Settings
+from andromede.services.object.s3 import settings as s3
+from andromede.services.object.swift import settings as swift
+
+
+def of_s3(given: Settings) -> s3.Settings:
+    """For the face of S3, and for what it has done in the background."""
+    store = given.object
+    return s3.Settings(
+        region=given.identity.region, domain=store.s3_domain, website_domain=store.s3_website_domain, version2=store.s3_version2,
+        classes={each.s3: name for name, each in store.classes.items() if each.s3}, webhook_ports=store.webhook_ports,
+        webhook_hosts=store.webhook_hosts, webhooks={name: s3.Webhook(each.url, each.secret) for name, each in store.webhooks.items()},
+        remotes={
+            name: s3.Remote(each.url, each.access_key, each.secret_key, each.region, each.projects) for name, each in store.remotes.items()
+        },
+    )  # fmt: skip
+
+
+def of_swift(given: Settings) -> swift.Settings:
+    """For the face of Swift, and for what it has done in the background."""
+    store = given.object
+    return swift.Settings(
+        storage_domain=store.swift_domain, policies=store.swift_policies, digests=store.swift_digests, info_key=store.swift_info_key,
+        writes_per_second=store.swift_writes_per_second, read_only=store.swift_read_only, origins=store.swift_origins,
+        crossdomain=store.swift_crossdomain, sync_hosts=store.sync_hosts,
+        realms={
+            name: swift.Realm(tuple(key for key in (each.key, each.key2) if key), dict(each.clusters)) for name, each in store.realms.items()
+        },
+    )  # fmt: skip
