@@ -146,13 +146,14 @@ Face = Callable[[Request], Awaitable[Reply]]
 
 
 def serve(face: Face, name: str) -> Callable[..., Awaitable[None]]:
-    """An ASGI application over a face, which answers its own errors; `name` is what the log calls it."""
+    """An ASGI application over a face, which answers its own errors; `name` is what the log calls it. A face may have a coroutine
+    function `finish`, which is called when serving ends."""
 
     lines = _Lines()
 
     async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
+            await _lifespan(receive, send, getattr(face, "finish", None))
             lines.flush()
             return
         if scope["type"] != "http":
@@ -229,7 +230,9 @@ async def _send(send: Any, request: Request, reply: Reply) -> int:
     return sent + len(whole)
 
 
-async def _lifespan(receive: Any, send: Any) -> None:
+async def _lifespan(receive: Any, send: Any, finish: Callable[[], Awaitable[None]] | None) -> None:
     while (await receive())["type"] != "lifespan.shutdown":
         await send({"type": "lifespan.startup.complete"})
+    if finish is not None:
+        await finish()
     await send({"type": "lifespan.shutdown.complete"})

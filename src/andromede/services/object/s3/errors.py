@@ -44,6 +44,9 @@ CODES = {
     "InvalidRetentionPeriod": (400, "Default retention period must be a positive integer value."),
     "InvalidStorageClass": (400, "The storage class that you specified is not valid."),
     "InvalidTag": (400, "The tag provided was not a valid tag."),
+    "InvalidTargetBucketForLogging": (
+        400, "The target bucket for logging does not exist, is not owned by you, or does not have the appropriate grants for the log-delivery group.",
+    ),
     "InvalidToken": (400, "The provided token is malformed or otherwise not valid."),
     "InvalidURI": (400, "The specified URI couldn't be parsed."),
     "KMS.DisabledException": (400, "The request was rejected because the specified KMS key is not enabled."),

@@ -6,11 +6,13 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from andromede.core.clock import monotonic
 from andromede.core.errors import CloudError
 from andromede.http.plain import Reply, Request
 from andromede.services.object.callers import Callers
 from andromede.services.object.s3 import (
     access,
+    access_log,
     buckets,
     configs,
     cors,
@@ -79,6 +81,8 @@ ROUTES: dict[tuple[str, str, str], tuple[str, Handler]] = {
     (BUCKET, "object-lock", "GET"): ("GetBucketObjectLockConfiguration", configs.get_lock),
     (BUCKET, "object-lock", "PUT"): ("PutBucketObjectLockConfiguration", configs.put_lock),
     (BUCKET, "requestPayment", "GET"): ("GetBucketRequestPayment", configs.request_payment),
+    (BUCKET, "logging", "GET"): ("GetBucketLogging", access_log.get),
+    (BUCKET, "logging", "PUT"): ("PutBucketLogging", access_log.put),
     (BUCKET, "notification", "GET"): ("GetBucketNotification", notifications.get),
     (BUCKET, "notification", "PUT"): ("PutBucketNotification", notifications.put),
     (BUCKET, "replication", "GET"): ("GetReplicationConfiguration", replication.get),
@@ -116,7 +120,7 @@ for _each, _config in configs.SUBS.items():
 
 KNOWN = {(level, sub) for level, sub, _method in ROUTES if sub}
 ABSENT = {
-    "accelerate", "analytics", "intelligent-tiering", "inventory", "logging", "metrics", "metadataConfiguration", "metadataTable",
+    "accelerate", "analytics", "intelligent-tiering", "inventory", "metrics", "metadataConfiguration", "metadataTable",
     "renameObject", "restore", "select", "session", "torrent", "abac",
 }  # fmt: skip
 """Subresources of S3 that are not here."""
@@ -130,22 +134,30 @@ class S3:
         self._settings = settings or Settings()
         self._callers, self._signatures = callers, Signatures(callers, self._settings)
         self._host = base64.b64encode(hashlib.sha256(self._settings.region.encode()).digest()).decode()
+        self._log = access_log.AccessLog(objects, self._settings.region, self._host, self._settings.log_seconds)
 
     async def __call__(self, request: Request) -> Reply:
         """Answers a request; an error too."""
         ask: Ask | None = None
+        code, began = "", monotonic()
         try:
             ask = Ask(request, self._objects, self._settings, self._signatures)
             reply = await self._answer(ask)
         except CloudError as error:
-            reply = self._refusal(request, error, ask)
+            reply, code = self._refusal(request, error, ask), code_of(error)[1]
         except Exception:
             log.exception("unexpected", request_id=request.id)
-            reply = self._refusal(request, S3Error("InternalError"), ask)
+            reply, code = self._refusal(request, S3Error("InternalError"), ask), "InternalError"
+        if ask is not None and ask.place_ is not None and "logging" in ask.place_.container.s3:
+            reply = self._log.noted(ask, _named(ask), reply, began, code)
         reply.headers += [("x-amz-request-id", _id(request)), ("x-amz-id-2", self._host)]
         if "origin" in request.headers and ask is not None and request.method != "OPTIONS":
             reply.headers += cors.headers(ask.place_, request.method, request.headers)
         return reply
+
+    async def finish(self) -> None:
+        """The process ends: write what waits."""
+        await self._log.finish()
 
     async def _answer(self, ask: Ask) -> Reply:
         request = ask.request
@@ -199,6 +211,11 @@ class S3:
 
 def _id(request: Request) -> str:
     return request.id[4:].replace("-", "")[:16].upper()
+
+
+def _named(ask: Ask) -> str:
+    """The subresource that a request names, for the log."""
+    return "uploadId" if "uploadId" in ask.query else next((name for name in ask.query if ("object" if ask.key else "bucket", name) in KNOWN), "")
 
 
 def _sub(ask: Ask, level: str) -> str:
