@@ -4,12 +4,11 @@ import configparser
 import tempfile
 from pathlib import Path
 
-from andromede.drivers.blob.fake import Fake
 from andromede.http.plain import serve
 from andromede.run import wiring
 from andromede.services.identity import bootstrap
-from andromede.services.object.service import Objects
 from andromede.services.object.swift import Settings, Swift
+from andromede.services.object.swift.settings import Realm
 from tests.cloud import ADMIN_PASSWORD, Cloud
 from tests.conformance import tempest
 from tests.objects import callers, served
@@ -25,11 +24,14 @@ def configure(folder: Path, url: str) -> None:
             "admin_domain_name": "Default", "create_isolated_networks": False, "tempest_roles": "member",
         },
         "identity": {"uri_v3": f"{url}/identity/v3", "auth_version": "v3", "region": "RegionOne", "default_domain_id": "default"},
-        "object-storage": {"operator_role": "member", "reseller_admin_role": "admin", "build_timeout": 30},
+        "object-storage": {
+            "operator_role": "member", "reseller_admin_role": "admin", "build_timeout": 30,
+            "container_sync_interval": 1, "container_sync_timeout": 30, "realm_name": "realm1", "cluster_name": "name1",
+        },
         "object-storage-feature-enabled": {
-            "container_sync": False, "object_versioning": True, "discoverability": True, "tempurl_digest_hashlib": "sha256",
+            "container_sync": True, "object_versioning": True, "discoverability": True, "tempurl_digest_hashlib": "sha256",
             "discoverable_apis": "symlink,versioned_writes,object_versioning,slo,dlo,account_quotas,container_quotas,staticweb,formpost,tempurl,"
-            "bulk_upload,bulk_delete",
+            "bulk_upload,bulk_delete,container_sync,crossdomain",
         },
         "service_available": {"cinder": False, "swift": True, "horizon": False, "neutron": False, "nova": False, "glance": False},
     }  # fmt: skip
@@ -45,11 +47,18 @@ def outcome(folder: Path, ids: list[str] | None = None) -> tempest.Outcome:
     """Run these tests, or all of Tempest's for object storage."""
     cloud = Cloud(folder)
     try:
-        settings = Settings(digests=("sha1", "sha256", "sha512"))  # one of Tempest's tests signs a form with SHA-1
+        clusters: dict[str, str] = {}
+        settings = Settings(
+            digests=("sha1", "sha256", "sha512"),  # one of Tempest's tests signs a form with SHA-1
+            realms={"REALM1": Realm(("the realm's key",), clusters)}, crossdomain='<allow-access-from domain="*" secure="false" />',
+        )  # fmt: skip
+        cloud.parts.swift = settings
+        cloud.start()
         with (
-            served(lambda: serve(Swift(Objects(Fake()), callers(cloud), settings), "swift")) as swift,
+            served(lambda: serve(Swift(cloud.parts.objects, callers(cloud), settings), "swift")) as swift,
             served(lambda: wiring.app(cloud.parts, public_url="", threads=4)) as url,
         ):
+            clusters["NAME1"] = f"{swift}/v1/"
             catalog = {"identity": ("keystone", f"{url}/identity/v3"), "object-store": ("swift", f"{swift}/v1/AUTH_$(project_id)s")}
             cloud.database.run(lambda db: bootstrap.foundation(db, catalog=catalog))
             work = Path(tempfile.mkdtemp(dir=folder))

@@ -26,6 +26,9 @@ def of_swift(given: Settings) -> swift.Settings:
         writes_per_second=store.swift_writes_per_second, read_only=store.swift_read_only, origins=store.swift_origins,
         crossdomain=store.swift_crossdomain, sync_hosts=store.sync_hosts,
         realms={
-            name: swift.Realm(tuple(key for key in (each.key, each.key2) if key), dict(each.clusters)) for name, each in store.realms.items()
+            name.upper(): swift.Realm(
+                tuple(key for key in (each.key, each.key2) if key), {cluster.upper(): url for cluster, url in each.clusters.items()}
+            )
+            for name, each in store.realms.items()
         },
     )  # fmt: skip

@@ -208,7 +208,7 @@ class Object(Section):
     """Origins of web pages that may use every container, besides those that a container allows."""
     swift_crossdomain: str = ""
     """Policy that `/crossdomain.xml` tells, one or more `<allow-access-from … />`; there is no such file when empty."""
-    sync_hosts: tuple[str, ...] = ("127.0.0.1",)
+    sync_hosts: tuple[str, ...] = ()
     """Hosts that containers may be synchronized with by address; those of realms need not be named."""
     classes: dict[str, StorageClass] = {}
     webhooks: dict[str, Webhook] = {}

@@ -17,6 +17,7 @@ from andromede.services.object.s3.replicate import replicate
 from andromede.services.object.s3.upkeep import Done, run_lifecycle
 from andromede.services.object.service import Objects
 from andromede.services.object.swift.expiry import expired
+from andromede.services.object.swift.synchronize import synchronize
 
 _SOON, _MINUTE, _HOUR = 2.0, 60.0, 3600.0
 
@@ -51,6 +52,10 @@ def reconcilers(parts: Parts) -> list[Reconciler]:
         count = asyncio.run(replicate(objects, parts.s3))
         return f"{count} copies made" if count else ""
 
+    def send() -> str:
+        count = asyncio.run(synchronize(objects, parts.swift))
+        return f"{count} objects synchronized" if count else ""
+
     def compact() -> str:
         steps = list(objects.store.compact())
         return f"{show_bytes(steps[-1].total)} looked through" if steps and steps[-1].total else ""
@@ -64,7 +69,8 @@ def reconcilers(parts: Parts) -> list[Reconciler]:
 
     return [
         Reconciler("object.expire", _MINUTE, expire), Reconciler("object.lifecycle", _HOUR, live), Reconciler("object.events", _SOON, tell),
-        Reconciler("object.replicate", _SOON, copy), Reconciler("object.leaving", _HOUR, leaving),
+        Reconciler("object.replicate", _SOON, copy), Reconciler("object.sync", _SOON, send),
+        Reconciler("object.leaving", _HOUR, leaving),
         Reconciler("object.compact", 10 * _MINUTE, compact),
         Reconciler("object.check", 24 * _HOUR, tidy),
     ]  # fmt: skip

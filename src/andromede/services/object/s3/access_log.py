@@ -24,6 +24,7 @@ from andromede.services.object.s3.configs import body_of, keep
 from andromede.services.object.s3.errors import S3Error
 from andromede.services.object.s3.writing import XML
 from andromede.services.object.s3.xml import document, fields, parsed, shaped
+from andromede.services.object.sending import once
 from andromede.services.object.service import Objects
 
 log = structlog.get_logger("s3")
@@ -135,7 +136,7 @@ class AccessLog:
         try:
             wanted = sealing.by_default(place.container)
             s3, key = await sealing.under(self._objects, place, name, wanted) if wanted is not None else ({}, None)
-            blob = await self._objects.store.write(account, _once(data), key=key, hashers=(digest,))
+            blob = await self._objects.store.write(account, once(data), key=key, hashers=(digest,))
             thing = Object(size=len(data), etag=digest.hexdigest(), content_type="text/plain", s3=s3)
             await self._objects.put(place, name, thing, [blob])
         except CloudError as error:
@@ -186,7 +187,3 @@ def _safe(letter: str) -> str:
     if " " <= letter < "\x7f" and letter not in '"\\':
         return letter
     return "".join(f"\\x{byte:02x}" for byte in letter.encode("utf-8", "surrogateescape"))
-
-
-async def _once(data: bytes) -> AsyncIterator[bytes]:
-    yield data

@@ -1,23 +1,19 @@
-"""Another S3 service, as a place that objects are copied to: signed requests whose bodies are streams.
+"""Another S3 service, as a place that objects are copied to."""
 
-Requests run in threads; what they send is drawn from the event loop piece by piece.
-"""
-
-import asyncio
 import base64
-import http.client
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from hashlib import sha256
 from urllib.parse import quote, urlsplit
 
 from andromede.core.clock import now
 from andromede.core.errors import Unavailable
-from andromede.http.outside import Limits, connection
+from andromede.http.outside import Limits
 from andromede.services.identity.service import derived_key
 from andromede.services.object.contents import Source
 from andromede.services.object.s3.settings import Remote
 from andromede.services.object.s3.signing import UNSIGNED, sign
+from andromede.services.object.sending import Answer, once, send
 
 WHOLE, PART = 5 << 30, 1 << 30
 """Bytes that are put in one request at most, and in each of several."""
@@ -47,7 +43,7 @@ class Service:
         await self._send("DELETE", f"/{quote(bucket, safe='-_.~')}/{quote(name, safe='/-_.~')}", {})
 
     async def _in_parts(self, path: str, headers: dict[str, str], source: Source, size: int) -> None:
-        answer = _ID.search((await self._send("POST", f"{path}?uploads=", headers))[1])
+        answer = _ID.search((await self._send("POST", f"{path}?uploads=", headers)).body)
         if answer is None:
             raise Unavailable("The service began no upload.")
         upload = quote(answer[1].decode(), safe="-_.~")
@@ -55,44 +51,22 @@ class Service:
             lines = ""
             for number, start in enumerate(range(0, size, PART), 1):
                 stop = min(start + PART, size)
-                told, _body = await self._send("PUT", f"{path}?partNumber={number}&uploadId={upload}", {}, source(start, stop), stop - start)
-                etag = _ETAG.fullmatch(told.get("etag", ""))
+                told = await self._send("PUT", f"{path}?partNumber={number}&uploadId={upload}", {}, source(start, stop), stop - start)
+                etag = _ETAG.fullmatch(told.headers.get("etag", ""))
                 lines += f"<Part><PartNumber>{number}</PartNumber><ETag>{etag[1] if etag else ''}</ETag></Part>"
             body = f"<CompleteMultipartUpload>{lines}</CompleteMultipartUpload>".encode()
-            _told, answered = await self._send("POST", f"{path}?uploadId={upload}", {}, _once(body), len(body))
-            if b"<Error>" in answered:
+            if b"<Error>" in (await self._send("POST", f"{path}?uploadId={upload}", {}, once(body), len(body))).body:
                 raise Unavailable("The service did not complete the upload.")
         except BaseException:
             await self._send("DELETE", f"{path}?uploadId={upload}", {})
             raise
 
-    async def _send(
-        self, method: str, path: str, headers: dict[str, str], body: AsyncIterator[bytes] | None = None, size: int = 0
-    ) -> tuple[dict[str, str], bytes]:
-        """Send a request; the headers and the body of its answer. Raises Unavailable for any other than success, and what `body` raises."""
-        pieces = _Pieces(body, asyncio.get_running_loop()) if body is not None else None
-        try:
-            return await asyncio.to_thread(self._sent, method, path, headers, pieces, size)
-        except (OSError, http.client.HTTPException) as error:
-            raise Unavailable(f"The service {self._parts.hostname} does not answer.") from error
-
-    def _sent(self, method: str, path: str, headers: dict[str, str], body: "_Pieces | None", size: int) -> tuple[dict[str, str], bytes]:
-        made = connection(self._parts, self._limits)
-        try:
-            made.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
-            for name, value in self._signed(method, path, headers, empty=body is None).items():
-                made.putheader(name, value.encode())
-            made.putheader("content-length", str(size))
-            made.endheaders()
-            for piece in body or ():
-                made.send(piece)
-            answer = made.getresponse()
-            told, text = {name.lower(): value for name, value in answer.getheaders()}, answer.read(1 << 20)
-        finally:
-            made.close()
+    async def _send(self, method: str, path: str, headers: dict[str, str], body: AsyncIterator[bytes] | None = None, size: int = 0) -> Answer:
+        """Send a request. Raises Unavailable for any other answer than success, and what `body` raises."""
+        answer = await send(self._parts, self._limits, method, path, self._signed(method, path, headers, empty=body is None), body, size)
         if not 200 <= answer.status < 300 and not (method == "DELETE" and answer.status == 404):
-            raise Unavailable(f"The service {self._parts.hostname} answered {answer.status}: {text[:300].decode('utf-8', 'replace')}")
-        return told, text
+            raise Unavailable(f"The service {self._parts.hostname} answered {answer.status}: {answer.body[:300].decode('utf-8', 'replace')}")
+        return answer
 
     def _signed(self, method: str, path: str, headers: dict[str, str], *, empty: bool) -> dict[str, str]:
         moment, payload = now().strftime("%Y%m%dT%H%M%SZ"), _EMPTY if empty else UNSIGNED
@@ -106,24 +80,3 @@ class Service:
         signature = sign((moment, scope, key), text)
         told = f"AWS4-HMAC-SHA256 Credential={self._remote.access_key}/{scope}, SignedHeaders={';'.join(names)}, Signature={signature}"
         return every | {"authorization": told}
-
-
-class _Pieces:
-    """The pieces of a stream, for a thread."""
-
-    def __init__(self, stream: AsyncIterator[bytes], loop: asyncio.AbstractEventLoop) -> None:
-        self._stream, self._loop = stream, loop
-
-    def __iter__(self) -> Iterator[bytes]:
-        while piece := asyncio.run_coroutine_threadsafe(self._next(), self._loop).result():
-            yield piece
-
-    async def _next(self) -> bytes:
-        async for piece in self._stream:
-            if piece:
-                return piece
-        return b""
-
-
-async def _once(data: bytes) -> AsyncIterator[bytes]:
-    yield data

@@ -162,7 +162,8 @@ async def _here(objects: Objects, settings: Settings, source: Place, found: Foun
 def _retagged(was: Object, thing: Object) -> Object:
     """A copy with what may have changed of its original since."""
     s3 = {name: value for name, value in was.s3.items() if name not in {"tags", "lock", "hold"}}
-    return msgspec.structs.replace(was, s3=s3 | {name: thing.s3[name] for name in ("tags", "lock", "hold") if name in thing.s3})
+    s3 |= {name: thing.s3[name] for name in ("tags", "lock", "hold") if name in thing.s3}
+    return msgspec.structs.replace(was, s3=s3, headers=thing.headers, content_type=thing.content_type, posted=thing.posted)
 
 
 async def _content(objects: Objects, source: Place, found: Found) -> tuple[contents.Source, int, bool]:

@@ -20,12 +20,13 @@ class Call:
 
     account: the project's id; account_name: as the URL has it; caller: None for nobody; owner: may see and set what only the
     account's own people may; granted: the account within which the request itself proves that it is allowed (a signature), and
-    there within `scope`, a container's name or None for all of it; grant: what the signature came with.
+    there within `scope`, a container's name or None for all of it; grant: what the signature came with; stamp: the moment that the other
+    side of a synchronized container put it at, 0 for everybody else.
     """
 
     __slots__ = (
         "_accounts", "account", "account_name", "caller", "container", "extra", "grant", "granted", "headers", "method", "name", "objects", "owner",
-        "query", "request", "scope", "settings",
+        "query", "request", "scope", "settings", "stamp",
     )  # fmt: skip
 
     def __init__(self, request: Request, objects: Objects, settings: Settings) -> None:
@@ -36,6 +37,7 @@ class Call:
         self.granted = ""
         self.grant: dict[str, str] = {}
         self.scope: str | None = None
+        self.stamp = 0
         self.account = self.account_name = self.container = self.name = ""
         self.query: dict[str, str] = parse_query(request.raw_query) if request.raw_query else {}
         self._accounts: dict[str, Account | None] = {}
@@ -63,13 +65,13 @@ class Call:
         """The container that the URL names."""
         return self.objects.find(self.account, self.container)
 
-    def cause(self, place: Place) -> Cause | None:
+    def cause(self, place: Place, event: str = "") -> Cause | None:
         """Who changes what in a container, where anybody is to learn of it."""
         if not watched(place.container):
             return None
         who, headers = self.caller.user_id if self.caller else "anonymous", self.headers
         copied = "destination" in headers or "x-copy-from" in headers
-        return Cause(COPY if copied and self.method != "DELETE" else "", who, self.request.remote, self.request.id)
+        return Cause(event or (COPY if copied and self.method != "DELETE" else ""), who, self.request.remote, self.request.id)
 
     def account_of(self, account: str) -> Account | None:
         """An account, looked up once for the request."""

@@ -9,13 +9,14 @@ from andromede.services.object.changes import swift_time
 from andromede.services.object.errors import NoContainer, NotEmpty
 from andromede.services.object.model import LINK, SLO, Container, Object, stamp
 from andromede.services.object.service import Place
-from andromede.services.object.swift import access, listings, metadata, quotas, versions
+from andromede.services.object.swift import access, listings, metadata, quotas, sync, versions
 from andromede.services.object.swift.accounts import held, policy, put_stamp
 from andromede.services.object.swift.answers import Pairs, Refused, bad, date, iso, quoted, reply
 from andromede.services.object.swift.call import Call
 from andromede.services.object.swift.listings import Asked, Line
+from andromede.services.object.watching import SYNC_KEY, SYNC_TO
 
-OTHERS = ("x-container-read", "x-container-write")
+OTHERS = ("x-container-read", "x-container-write", SYNC_TO, SYNC_KEY)
 SHOWN = ("x-container-", "x-versions-location", "x-history-location")
 FEW = 300
 """Objects that are listed on the event loop; more are listed elsewhere."""
@@ -73,10 +74,17 @@ async def put(call: Call) -> Reply:
             after = msgspec.structs.replace(after, headers=headers)
         return after
 
-    _place, new = await call.objects.create(
+    made, new = await call.objects.create(
         call.account, call.container, change, owner=call.caller.user_id if call.caller else ""
     )  # fmt: skip
+    await _synchronized(call, made, wanted)
     return reply(201 if new else 202)
+
+
+async def _synchronized(call: Call, place: Place, wanted: metadata.Changes) -> None:
+    """Have what a container holds already be sent to where it is synchronized from now on."""
+    if wanted.get(SYNC_TO) and call.objects.usage(place).entries:
+        await call.store.commit(place.shard, lambda view: sync.walk(view, place))
 
 
 async def post(call: Call) -> Reply:
@@ -86,7 +94,7 @@ async def post(call: Call) -> Reply:
     place = call.place()
     if place is None:
         raise Refused(404)
-    await call.objects.change(place, lambda before: _changed(call, before, wanted))
+    await _synchronized(call, await call.objects.change(place, lambda before: _changed(call, before, wanted)), wanted)
     return reply(204)
 
 
@@ -119,14 +127,17 @@ def _wanted(call: Call) -> metadata.Changes:
     if not call.owner:
         wanted = {name: value for name, value in wanted.items() if name not in access.PRIVATE}
     quotas.valid_of_container(wanted)
+    sync.asked(call, wanted)
     return access.valid_lists(wanted) | versions.settings_of(call)
 
 
 def _changed(call: Call, before: Container, wanted: metadata.Changes) -> Container:
     own = {name: value for name, value in wanted.items() if name != versions.ENABLED}
     headers = metadata.merged(call.settings, before.headers, own, "container")
-    after = msgspec.structs.replace(before, headers={**headers, "put": str(stamp())})
-    return versions.enabled(before, after, wanted.get(versions.ENABLED))
+    after = versions.enabled(before, msgspec.structs.replace(before, headers={**headers, "put": str(stamp())}), wanted.get(versions.ENABLED))
+    if after.headers.get(SYNC_TO) and after.versioning and (wanted.get(SYNC_TO) or wanted.get(versions.ENABLED)):
+        raise bad("Cannot configure container sync on a container with object versioning configured.")
+    return after
 
 
 def _headers(call: Call, place: Place) -> Pairs:

@@ -24,12 +24,14 @@ from andromede.services.object.swift import (
     reading,
     remap,
     static,
+    sync,
     tempurl,
     writing,
 )  # fmt: skip
 from andromede.services.object.swift.answers import HTML, REASONS, Refused, page
 from andromede.services.object.swift.call import Call, split
 from andromede.services.object.swift.settings import Settings
+from andromede.services.object.watching import SYNC_KEY
 
 log = structlog.get_logger("object")
 Handler = Callable[[Call], Awaitable[Reply]]
@@ -42,6 +44,12 @@ CONTAINER: dict[str, Handler] = {
 OBJECT: dict[str, Handler] = {
     "GET": reading.get, "HEAD": reading.get, "PUT": writing.put, "POST": writing.post, "DELETE": writing.delete, "COPY": copying.copy,
 }  # fmt: skip
+SYNCED: dict[str, Handler] = {"PUT": sync.put, "DELETE": sync.delete, "HEAD": reading.get}
+"""For the other sides of synchronized containers."""
+_CROSSDOMAIN = (
+    '<?xml version="1.0"?>\n<!DOCTYPE cross-domain-policy SYSTEM "http://www.adobe.com/xml/dtds/cross-domain-policy.dtd" >\n'
+    "<cross-domain-policy>\n%s\n</cross-domain-policy>"
+)
 VERSIONS = frozenset({"v1", "v1.0"})
 EXPIRES = ("temp_url_sig", "temp_url_expires")
 
@@ -91,6 +99,8 @@ class Swift:
             path = remap.path(call, path)
         if path == b"/healthcheck":
             return Reply(200, [("Content-Type", "text/plain")], b"OK")
+        if path == b"/crossdomain.xml" and self._settings.crossdomain and request.method == "GET":
+            return Reply(200, [("Content-Type", "application/xml; charset=UTF-8")], (_CROSSDOMAIN % self._settings.crossdomain).encode())
         if path == b"/info":
             return info.answer(call)
         version, call.account_name, call.container, call.name = split(path)
@@ -109,6 +119,8 @@ class Swift:
             call.caller = await self._callers.of_token(token)
         if call.query and any(name in call.query for name in EXPIRES):
             tempurl.grant(call)
+        if sync.AUTH in call.headers or SYNC_KEY in call.headers:
+            sync.grant(call)
 
     async def _handle(self, call: Call) -> Reply:
         method, query = call.method, call.query
@@ -123,7 +135,7 @@ class Swift:
                 return await bulk.delete(call)
         if method == "POST" and formpost.is_form(call):
             return await formpost.post(call)
-        handler = handlers.get(method)
+        handler = handlers.get(method) if not call.stamp else SYNCED.get(method)
         if handler is None:
             raise Refused(405, headers=[("Allow", cors.ALLOWED[cors.kind(call)])])
         if self._rates is not None and method not in access.READS:
@@ -132,4 +144,4 @@ class Swift:
             reply = await static.get(call, handler)
         else:
             reply = await handler(call)
-        return tempurl.cleaned(call, reply) if call.granted else reply
+        return tempurl.cleaned(call, reply) if call.granted and not call.stamp else reply

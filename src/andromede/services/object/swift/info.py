@@ -49,6 +49,12 @@ def facts(settings: Settings, policies: tuple[str, ...]) -> dict[str, Any]:
         "bulk_upload": {"max_containers_per_extraction": settings.max_extracted_containers, "max_failed_extractions": settings.max_failed},
         "bulk_delete": {"max_deletes_per_request": settings.max_deletes, "max_failed_deletes": settings.max_failed},
     }  # fmt: skip
+    if settings.realms:
+        out["container_sync"] = {
+            "realms": {name: {"clusters": {cluster: {} for cluster in realm.clusters}} for name, realm in settings.realms.items() if realm.clusters}
+        }
+    if settings.crossdomain:
+        out["crossdomain"] = {}
     if settings.read_only:
         out["read_only"] = {}
     if settings.writes_per_second:

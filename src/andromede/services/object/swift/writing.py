@@ -28,6 +28,7 @@ from andromede.services.object.swift import (
 )
 from andromede.services.object.swift.answers import Pairs, Refused, bad, date, reply, true
 from andromede.services.object.swift.call import Call
+from andromede.services.object.watching import POSTED
 
 TOO_LARGE = "Your request is too large."
 
@@ -104,6 +105,24 @@ def content_type(call: Call, name: str) -> str:
     if ";" in text and any(part.strip().lower().startswith("swift_") for part in text.split(";")[1:]):
         raise Refused(400, "Invalid Content-Type, swift_* is not a valid parameter name.")
     return text
+
+
+async def written(call: Call, place: Place, name: str, thing: Object, chunks: AsyncIterator[bytes], size: int | None) -> tuple[Blob, Object]:
+    """Bytes that are written, owned by nothing, and the object that they are; the ETag of the request is theirs. Raises Refused."""
+    wanted = call.headers.get("etag").strip().strip('"').lower()
+    usual = sealing.by_default(place.container)
+    sealed, key = await sealing.under(call.objects, place, name, usual) if usual is not None else ({}, None)
+    if quotas.limited(call, place):
+        await quotas.check(call, place, size or 0)
+    digest = hashlib.md5(usedforsecurity=False)
+    bounded = chunks if size is not None else _bounded(chunks, call.settings.max_file_size)
+    blob = await call.store.write(
+        place.account, bounded, storage=place.container.headers.get("x-storage-policy", ""), key=key, hashers=(digest,)
+    )  # fmt: skip
+    if wanted and wanted != digest.hexdigest():
+        await call.store.commit(place.shard, lambda _view: None, fresh=[blob])
+        raise Refused(422)
+    return blob, msgspec.structs.replace(thing, size=blob.size, etag=digest.hexdigest(), s3=thing.s3 | sealed)
 
 
 async def store(
@@ -195,7 +214,7 @@ async def post(call: Call) -> Reply:
         return after
 
     try:
-        after = await call.objects.change_object(place, call.name, change)
+        after = await call.objects.change_object(place, call.name, change, cause=call.cause(place, POSTED))
     except (NoObject, NoContainer):
         raise Refused(404) from None
     if after.kind == LINK:
