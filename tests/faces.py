@@ -18,10 +18,12 @@ from pathlib import Path
 import boto3
 from botocore.config import Config
 
+from andromede.core.errors import Forbidden, NotFound
 from andromede.core.units import KIB
 from andromede.drivers.blob.local import Local
 from andromede.http.plain import serve
-from andromede.services.identity.service import AccessKey
+from andromede.services.identity.access_keys import Listed
+from andromede.services.identity.service import AccessKey, Credentials
 from andromede.services.object.kms import LocalKeys
 from andromede.services.object.s3 import S3
 from andromede.services.object.service import Objects
@@ -32,8 +34,29 @@ from tests.swift import ROLES, Client, People
 KEY = b"k" * 32
 
 
+class Own:
+    """What people may do with their own keys: look."""
+
+    def listed(self, owner):
+        return [Listed("KEY-member")]
+
+    def since(self, user_id):
+        return 0.0
+
+    def remove(self, owner, access):
+        raise NotFound("There is no such key.")
+
+    def of_key(self, key, seconds, **_):
+        return Credentials("ASIA", "secret", "token", 0.0, key.caller)
+
+    def of_token(self, caller, seconds, **_):
+        raise Forbidden("Not here.")
+
+
 class Keys(People):
     """People who have access keys too."""
+
+    keys = sessions = Own()
 
     async def of_key(self, access):
         name = access.removeprefix("KEY-")

@@ -45,7 +45,7 @@ QUERIES = (
     "?versions&key-marker=k&version-id-marker=%ff", "?versionId=%00", "?versionId=" + "9" * 300, "?response-content-type=%0d%0aX:%20y",
     "?X-Amz-Algorithm=x",
     "?AWSAccessKeyId=KEY-member&Expires=9999999999&Signature=x", "?" + "a&" * 3000, "?" + "%" * 50, "?=&&==", "?publicAccessBlock",
-    "?ownershipControls",
+    "?ownershipControls", "?notification", "?replication", "?logging", "?logging&versionId=x",
 )  # fmt: skip
 VALUES = (
     "", "0", "-1", "x", "*", '"', '""', "9" * 30, "9" * 5000, "1e5", "0x10", "bytes=0-", "bytes=-0", "bytes=5-1", "bytes=" + "0-1," * 60,
@@ -59,7 +59,9 @@ VALUES = (
     "100-continue", "AWS KEY-member:x", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "STREAMING-UNSIGNED-PAYLOAD-TRAILER", UNSIGNED, EMPTY,
     "x-amz-checksum-crc32", "AAAA",
     base64.b64encode(b"k" * 32).decode(), base64.b64encode(b"k" * 16).decode(), "id=p2", "uri=http://acs.amazonaws.com/groups/global/AllUsers",
-    ".r:*", ".r:*,.rlistings", "p2:*",
+    ".r:*", ".r:*,.rlistings", "p2:*", "PAIR nonce " + "0" * 40, "PAIR", "a b c d", "1000000000.00000", "//PAIR/HERE/AUTH_p2/theirs",
+    "http://127.0.0.1/v1/AUTH_p2/theirs", "http://169.254.169.254/latest", "arn:aws:kms:us-east-1:p2:key/x", "alias/aws/s3", "aws:kms:dsse",
+    "session.x.y.z", "ASIA" + "A" * 16,
 )  # fmt: skip
 NAMES = (
     "Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range", "Content-Type", "Content-Encoding", "Content-MD5",
@@ -83,7 +85,8 @@ NAMES = (
     "x-amz-decoded-content-length",
     "x-amz-expected-bucket-owner", "x-amz-grant-read", "x-amz-meta-a", "x-amz-object-attributes", "x-amz-max-parts", "x-amz-part-number-marker",
     "x-amz-bypass-governance-retention", "x-amz-website-redirect-location", "x-amz-object-ownership", "x-amz-bucket-object-lock-enabled",
-    "x-amz-security-token",
+    "x-amz-security-token", "x-amz-server-side-encryption-aws-kms-key-id", "x-amz-server-side-encryption-context",
+    "x-amz-server-side-encryption-bucket-key-enabled", "x-amz-target", "X-Container-Sync-Auth", "X-Container-Sync-Key", "X-Container-Sync-To",
 )  # fmt: skip
 DOCUMENTS = {
     "?tagging": "<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>",
@@ -104,6 +107,14 @@ DOCUMENTS = {
     "?policy": '{"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Principal": {"AWS": "*"}, '
     '"Action": "s3:GetObject", "Resource": "arn:aws:s3:::mine/zz*", '
     '"Condition": {"StringLike": {"aws:referer": "*"}, "IpAddress": {"aws:sourceip": "10.0.0.0/8"}}}]}',
+    "?notification": "<NotificationConfiguration><QueueConfiguration><Id>x</Id><Queue>arn:andromede:webhook:http://203.0.113.1/x</Queue>"
+    "<Event>s3:ObjectCreated:*</Event><Filter><S3Key><FilterRule><Name>prefix</Name><Value>zz</Value></FilterRule></S3Key></Filter>"
+    "</QueueConfiguration></NotificationConfiguration>",
+    "?replication": "<ReplicationConfiguration><Role>x</Role><Rule><ID>x</ID><Priority>1</Priority><Filter><Prefix>zz</Prefix></Filter>"
+    "<Status>Enabled</Status><Destination><Bucket>arn:aws:s3:::mine</Bucket></Destination>"
+    "<DeleteMarkerReplication><Status>Enabled</Status></DeleteMarkerReplication></Rule></ReplicationConfiguration>",
+    "?logging": "<BucketLoggingStatus><LoggingEnabled><TargetBucket>mine</TargetBucket><TargetPrefix>logs/</TargetPrefix></LoggingEnabled>"
+    "</BucketLoggingStatus>",
     "/up?uploadId=" + "0" * 32: "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>x</ETag></Part></CompleteMultipartUpload>",
     "/a?retention": "<Retention><Mode>GOVERNANCE</Mode><RetainUntilDate>2033-01-01T00:00:00Z</RetainUntilDate></Retention>",
     "/a?legal-hold": "<LegalHold><Status>ON</Status></LegalHold>",
@@ -133,7 +144,7 @@ class Hostile:
         self._kinds: tuple[Callable[[str], bytes], ...] = (
             self._path, self._path, self._header, self._header, self._header, self._framing, self._signature, self._document, self._manifest,
                 self._stream,
-            self._flipped, self._flipped, self._large,
+            self._flipped, self._flipped, self._large, self._service, self._service,
         )  # fmt: skip
 
     def next(self) -> tuple[str, bytes]:
@@ -176,6 +187,39 @@ class Hostile:
         if method == "DELETE" and path.partition("?")[0].endswith("/mine"):
             method = "GET"
         return self._request(face, method, path, headers, b"y" * chance.choice((0, 5, 5000)) if method in {"PUT", "POST"} else b"")
+
+    def _service(self, face):
+        """A call of STS, IAM or KMS that is not right, or by somebody who may not; or what claims to be from a container's other side."""
+        chance = self.chance
+        if face == "swift":
+            path = self._mine(face, chance.choice(("/a", "/zz", "")))
+            auth = chance.choice(("PAIR n " + "0" * 40, "PAIR n \xe9", "pair", "", "a b c d", "PAIR  n", "x" * 9000))
+            headers = {"X-Timestamp": chance.choice(("1000000000.00000", "x", "", "9" * 40, "-1.00000", "1.0"))}
+            headers[chance.choice(("X-Container-Sync-Auth", "X-Container-Sync-Key"))] = auth
+            return self._request(face, chance.choice(METHODS[:6]), path, headers, b"x", who=False)
+        action = chance.choice(("GetCallerIdentity", "GetSessionToken", "AssumeRole", "AssumeRoleWithWebIdentity", "GetUser", "ListAccessKeys",
+            "DeleteAccessKey", "Nothing", "", "\x00"))
+        form = f"Action={quote(action)}&Version=2011-06-15&RoleArn={quote(chance.choice((*VALUES, 'arn:aws:iam::p2:role/member')), safe='')}"
+        form += f"&RoleSessionName={chance.choice(('name', '', 'x' * 100))}&DurationSeconds={chance.choice(('900', '-1', '9' * 30, 'x'))}"
+        form += f"&WebIdentityToken={chance.choice(('stranger', 'member', 'x' * 5000, '%ff'))}&UserName=admin&AccessKeyId=KEY-stranger"
+        calls = ("CreateKey", "DescribeKey", "ListKeys", "DisableKey", "ScheduleKeyDeletion", "CreateAlias", "ListAliases", "Nothing")
+        data = json.dumps({"KeyId": chance.choice((*VALUES, 5, None, [])), "AliasName": chance.choice(VALUES), "PendingWindowInDays": chance.choice(
+            (7, -1, "x", 1e300)), "Description": "x" * chance.choice((1, 9000))})  # fmt: skip
+        service = chance.choice(("kms", "kms", "sts", "iam", "s3", "ec2"))
+        body = (data if service == "kms" else form).encode("utf-8", "surrogateescape")
+        if chance.random() < 0.3:
+            body = self._bent(body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+        headers = {"host": self.hosts["s3"], "content-type": chance.choice(("application/x-www-form-urlencoded", "application/x-amz-json-1.1", ""))}
+        if service == "kms" or chance.random() < 0.1:
+            headers["x-amz-target"] = chance.choice(("TrentService.", "", "Other.")) + chance.choice(calls)
+        if chance.random() < 0.2:
+            headers["x-amz-security-token"] = chance.choice(("session.x.y.z", "x", "a.b.c.d.e", "%00"))
+        signed = sign(KEYS, "POST", "/", headers, payload=hashlib.sha256(body).hexdigest(), service=service)
+        if chance.random() < 0.2:
+            name = chance.choice(list(signed))
+            signed[name] = self._bent(signed[name])
+        del headers["host"]
+        return self._request("s3", "POST", "/", headers | (signed if chance.random() < 0.85 else {}), body, who=False)
 
     def _framing(self, face):
         chance, hidden = self.chance, self._request(face, "PUT", self._mine(face, "/smuggled"), body=b"smuggled")
