@@ -18,8 +18,13 @@ from andromede.services.object.s3.upkeep import Done, run_lifecycle
 from andromede.services.object.service import Objects
 from andromede.services.object.swift.expiry import expired
 from andromede.services.object.swift.synchronize import synchronize
+from andromede.services.object.tasks import EVENT, REPLICA, SYNC, ready
 
 _SOON, _MINUTE, _HOUR = 2.0, 60.0, 3600.0
+
+
+def _due(objects: Objects, kind: str) -> bool:
+    return ready(objects.store, kind, now().timestamp())
 
 
 def reconcilers(parts: Parts) -> list[Reconciler]:
@@ -45,15 +50,15 @@ def reconcilers(parts: Parts) -> list[Reconciler]:
         return f"{done}" if done != Left() else ""
 
     def tell() -> str:
-        count = asyncio.run(deliver(objects, parts.s3))
+        count = asyncio.run(deliver(objects, parts.s3)) if _due(objects, EVENT) else 0
         return f"{count} events delivered" if count else ""
 
     def copy() -> str:
-        count = asyncio.run(replicate(objects, parts.s3))
+        count = asyncio.run(replicate(objects, parts.s3)) if _due(objects, REPLICA) else 0
         return f"{count} copies made" if count else ""
 
     def send() -> str:
-        count = asyncio.run(synchronize(objects, parts.swift))
+        count = asyncio.run(synchronize(objects, parts.swift)) if _due(objects, SYNC) else 0
         return f"{count} objects synchronized" if count else ""
 
     def compact() -> str:

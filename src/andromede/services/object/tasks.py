@@ -59,6 +59,12 @@ def due(store: Store, kind: str, moment: float, most: int) -> list[Due]:
     return [Due(place[1], key, _decode(entry.value)) for place, key, entry in heapq.nsmallest(most, found, key=lambda each: each[0])]
 
 
+def ready(store: Store, kind: str, moment: float) -> bool:
+    """Whether any is due at a moment, in seconds."""
+    low, high = _key(kind, 0)[:-8], _key(kind, int(moment * 1_000_000) + 1)[:-8]
+    return any(store.scan(shard, low, high, 1) for shard in range(store.shards))
+
+
 def waiting(store: Store, kind: str, most: int = 10_000) -> int:
     """How many there are, `most` in each shard at most."""
     low = _key(kind, 0)[:-8]
