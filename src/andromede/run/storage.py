@@ -17,6 +17,7 @@ from andromede.run import drivers
 from andromede.run.home import Home
 from andromede.run.up import as_user
 from andromede.services.identity import service as identity
+from andromede.services.object import tasks
 from andromede.services.object.service import Objects
 
 out = Console(highlight=False)
@@ -51,6 +52,7 @@ def _store(home: Home) -> Iterator[Any]:
 
 def _usage(home: Home) -> None:
     table = Table("Project", "Containers", "Objects", "Bytes", "Earlier versions and parts", box=None, pad_edge=False)
+    waiting: list[str] = []
     with _store(home) as store:
         objects = Objects(store)
         accounts = objects.accounts()
@@ -66,7 +68,12 @@ def _usage(home: Home) -> None:
             size, more = sum(one.weight for one in shown), sum(one.weight for one in hidden)
             whole += size + more
             table.add_row(names.get(account, account), str(len(places)), str(sum(one.entries for one in shown)), decimal(size), decimal(more))
+        for kind, what in ((tasks.EVENT, "events to be told"), (tasks.REPLICA, "copies to be made"), (tasks.SYNC, "objects to be synchronized")):
+            if count := tasks.waiting(store, kind):
+                waiting.append(f"{count} {what}")
     out.print(table)
+    if waiting:
+        out.print(f"Waiting: {', '.join(waiting)}")
     blocks = sum(path.stat().st_blocks * 512 for path in home.objects.rglob("*") if path.is_file())
     out.print(f"{decimal(whole)} kept, {decimal(blocks)} on disk, in {home.objects}")
 
