@@ -432,7 +432,7 @@ OUTSIDE = b"""<?xml version="1.0"?><!DOCTYPE d SYSTEM "file:///etc/passwd"><Dele
 )
 def test_documents_that_are_refused(site, bucket, body):
     status, _headers, answer = site.send("POST", f"/{bucket}?delete", body, payload=ground.UNSIGNED)
-    assert status == 400 or b"<Error>" in answer
+    assert status == 400 or (status == 200 and b"<Error>" in answer)
     assert b"root:" not in answer
 
 
@@ -494,10 +494,11 @@ def test_quotas_of_swift_hold_here_too(site, s3, bucket):
     with fails("QuotaExceeded", 403):
         s3.put_object(Bucket=bucket, Key="fourth")
     quota()
-    asyncio.run(site.objects.set_account(site.project, lambda _was: {"x-account-quota-bytes": "5"}))
-    try:
-        with fails("QuotaExceeded", 403):
-            s3.put_object(Bucket=bucket, Key="fourth", Body=b"1")
-    finally:
-        asyncio.run(site.objects.set_account(site.project, lambda _was: {}))
+    for name in ("bytes", "bytes-policy-standard"):
+        asyncio.run(site.objects.set_account(site.project, lambda _was, name=name: {f"x-account-quota-{name}": "5"}))
+        try:
+            with fails("QuotaExceeded", 403):
+                s3.put_object(Bucket=bucket, Key="fourth", Body=b"1")
+        finally:
+            asyncio.run(site.objects.set_account(site.project, lambda _was: {}))
     s3.put_object(Bucket=bucket, Key="fourth", Body=b"1")

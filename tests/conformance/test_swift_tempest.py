@@ -4,9 +4,11 @@ import configparser
 import tempfile
 from pathlib import Path
 
+from andromede.drivers.blob.fake import Fake
 from andromede.http.plain import serve
 from andromede.run import wiring
 from andromede.services.identity import bootstrap
+from andromede.services.object.service import Objects
 from andromede.services.object.swift import Settings, Swift
 from andromede.services.object.swift.settings import Realm
 from tests.cloud import ADMIN_PASSWORD, Cloud
@@ -52,7 +54,7 @@ def outcome(folder: Path, ids: list[str] | None = None) -> tempest.Outcome:
             digests=("sha1", "sha256", "sha512"),  # one of Tempest's tests signs a form with SHA-1
             realms={"REALM1": Realm(("the realm's key",), clusters)}, crossdomain='<allow-access-from domain="*" secure="false" />',
         )  # fmt: skip
-        cloud.parts.swift = settings
+        cloud.parts.swift, cloud.parts.objects = settings, Objects(Fake(classes=("standard", "silver")))
         cloud.start()
         with (
             served(lambda: serve(Swift(cloud.parts.objects, callers(cloud), settings), "swift")) as swift,

@@ -18,15 +18,22 @@ async def check(ask: Ask, place: Place, size: int, count: int = 1) -> None:
         if most or many:
             _compare(*_held(ask.objects, place), size, count, most, many)
     if account is not None and account.headers:
-        most, many = account.headers.get("x-account-quota-bytes", ""), account.headers.get("x-account-quota-count", "")
-        if (most or many) and not (ask.caller is not None and ask.caller.admin):
-            used, there = 0, 0
-            for number, each in enumerate(ask.objects.containers(place.account)):
-                held = _held(ask.objects, each)
-                used, there = used + held[0], there + held[1]
-                if number % _BREATH == _BREATH - 1:
-                    await asyncio.sleep(0)
-            _compare(used, there, size, count, most, many)
+        policy = _policy(ask.objects, place)
+        for name in ("", f"-policy-{policy.lower()}"):
+            most, many = (account.headers.get(f"x-account-quota-{kind}{name}", "") for kind in ("bytes", "count"))
+            if (most or many) and not (ask.caller is not None and ask.caller.admin):
+                used, there = 0, 0
+                for number, each in enumerate(ask.objects.containers(place.account)):
+                    if not name or _policy(ask.objects, each) == policy:
+                        held = _held(ask.objects, each)
+                        used, there = used + held[0], there + held[1]
+                    if number % _BREATH == _BREATH - 1:
+                        await asyncio.sleep(0)
+                _compare(used, there, size, count, most, many)
+
+
+def _policy(objects: Objects, place: Place) -> str:
+    return place.container.headers.get("x-storage-policy", objects.store.classes[0])
 
 
 def _held(objects: Objects, place: Place) -> tuple[int, int]:

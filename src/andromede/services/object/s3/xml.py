@@ -78,7 +78,7 @@ def parse(data: bytes, root: str = "") -> Node:
     parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = parser.ProcessingInstructionHandler = refuse
     try:
         parser.Parse(data, True)
-    except expat.ExpatError as error:
+    except (expat.ExpatError, LookupError, ValueError) as error:  # the last two: of an encoding that nobody knows
         raise malformed() from error
     if not top.children or (root and top.children[0].name != root):
         raise malformed()

@@ -1,4 +1,5 @@
-"""How much an account or a container may hold: `X-Container-Meta-Quota-Bytes`/`-Count`, `X-Account-Quota-Bytes`/`-Count`."""
+"""How much an account or a container may hold: `X-Container-Meta-Quota-Bytes`/`-Count`, `X-Account-Quota-Bytes`/`-Count`, and of a
+storage policy `X-Account-Quota-Bytes-Policy-NAME`/`-Count-Policy-NAME`."""
 
 from andromede.services.object.service import Place
 from andromede.services.object.swift import accounts
@@ -6,7 +7,7 @@ from andromede.services.object.swift.answers import Refused
 from andromede.services.object.swift.call import Call
 from andromede.services.object.swift.metadata import Changes
 
-EXCEEDED = "Upload exceeds quota."
+EXCEEDED, EXCEEDED_POLICY = "Upload exceeds quota.", "Upload exceeds policy quota."
 _OF_ACCOUNT = ("x-account-quota-bytes", "x-account-quota-count")
 
 
@@ -24,7 +25,8 @@ def of_account(call: Call, wanted: Changes) -> Changes:
     old = wanted.get("x-account-meta-quota-bytes")
     if old is not None:
         out["x-account-quota-bytes"] = old
-    for name in _OF_ACCOUNT:
+    of_policies = [f"{name}-policy-{policy.lower()}" for policy in call.policies for name in _OF_ACCOUNT]
+    for name in (*_OF_ACCOUNT, *of_policies):
         if name in call.headers:
             out[name] = call.headers.get(name)
         elif "x-remove-" + name[2:] in call.headers:
@@ -44,10 +46,15 @@ async def check(call: Call, place: Place, size: int) -> None:
         count, used = accounts.held(call.objects, place)
         if _over(kept.get("x-container-meta-quota-bytes"), used + size) or _over(kept.get("x-container-meta-quota-count"), count + 1):
             raise Refused(413, EXCEEDED)
-    if ("x-account-quota-bytes" in account or "x-account-quota-count" in account) and not (call.caller is not None and call.caller.admin):
+    if any(name.startswith("x-account-quota-") for name in account) and not (call.caller is not None and call.caller.admin):
         total = await accounts.totals(call.objects, place.account)
         if _over(account.get("x-account-quota-bytes"), total.bytes + size) or _over(account.get("x-account-quota-count"), total.objects + 1):
             raise Refused(413, EXCEEDED)
+        name = accounts.policy(call.objects, place.container)
+        _containers, count, used = total.policies.get(name, [0, 0, 0])
+        most, many = (account.get(f"{quota}-policy-{name.lower()}") for quota in _OF_ACCOUNT)
+        if _over(most, used + size) or _over(many, count + 1):
+            raise Refused(413, EXCEEDED_POLICY)
 
 
 def limited(call: Call, place: Place) -> bool:
