@@ -7,13 +7,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from andromede.core.errors import Unavailable
+from andromede.http.plain import serve
 from andromede.services.object import tasks, uploads
 from andromede.services.object.s3 import remote, replicate
 from andromede.services.object.s3.settings import Remote
+from andromede.services.object.swift import Swift
 from tests import objects as beside
 from tests import s3 as ground
 from tests.cloud import USER_PASSWORD
 from tests.s3 import fails
+from tests.swift import Client
 
 ROLE = "arn:aws:iam::any:role/replication"
 
@@ -202,6 +205,40 @@ def test_keys_that_are_named(site, s3, source, target):
     assert run(site) == 1
     got = s3.get_object(Bucket=target, Key="k")
     assert (got["Body"].read(), got["SSEKMSKeyId"]) == (b"secret", key)
+
+
+def test_large_objects_of_swift_go_whole(site, s3, source, target, other):
+    far = other.bucket()
+    replicated(s3, source, rule(target), rule(f"arn:andromede:remote:far:{far}", ID="s", Priority=2))
+    segments, token = site.bucket(), site.cloud.user.token
+    for name in ("one", "two"):
+        s3.put_object(Bucket=segments, Key=name, Body=name.encode() * 100)
+    account = f"/v1/AUTH_{site.project}"
+    with beside.served(lambda: serve(Swift(site.objects, beside.callers(site.cloud)), "swift")) as url:
+        swift = Client(url, site.objects, None)
+        manifest = f'[{{"path": "/{segments}/one"}}, {{"path": "/{segments}/two"}}]'.encode()
+        assert swift("PUT", f"{account}/{source}/slo?multipart-manifest=put", manifest, token=token).status == 201
+        assert swift("PUT", f"{account}/{source}/dlo", b"", token=token, X_Object_Manifest=f"{segments}/t").status == 201
+        assert swift("PUT", f"{account}/{source}/meta", b"x", token=token).status == 201
+        assert run(site) == 6
+        assert swift("POST", f"{account}/{source}/meta", b"", token=token, X_Object_Meta_New="value").status == 202
+    run(site)
+    for client, bucket in ((s3, target), (other.client(), far)):
+        assert client.get_object(Bucket=bucket, Key="slo")["Body"].read() == b"one" * 100 + b"two" * 100
+        assert client.get_object(Bucket=bucket, Key="dlo")["Body"].read() == b"two" * 100
+        assert client.head_object(Bucket=bucket, Key="meta")["Metadata"] == {"new": "value"}
+
+
+def test_an_older_version_never_hides_a_newer_one_elsewhere(site, s3, source, other):
+    far = other.bucket()
+    replicated(s3, source, rule(f"arn:andromede:remote:far:{far}"))
+    first = s3.put_object(Bucket=source, Key="k", Body=b"1")["VersionId"]
+    s3.put_object(Bucket=source, Key="k", Body=b"2")
+    due = tasks.due(site.objects.store, tasks.REPLICA, datetime.now(UTC).timestamp() + 1, 100)
+    for one in sorted(due, key=lambda one: -one.task.stamp):
+        asyncio.run(replicate._one(site.objects, site.settings, one))
+    assert other.client().get_object(Bucket=far, Key="k")["Body"].read() == b"2"
+    assert (state(s3, source, "k"), state(s3, source, "k", VersionId=first)) == ("COMPLETED", "FAILED")
 
 
 def test_another_service(site, s3, source, other, monkeypatch):
