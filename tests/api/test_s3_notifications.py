@@ -157,6 +157,14 @@ def test_what_is_not_taken_is_sent_again(site, s3, bucket, hook, monkeypatch):
     assert tasks.waiting(site.objects.store, tasks.EVENT) == 0
 
 
+def test_many_events_at_once(site, s3, bucket, hook, monkeypatch):
+    monkeypatch.setattr(events, "_BATCH", 4)
+    watch(s3, bucket, any_hook(hook))
+    for number in range(9):
+        s3.put_object(Bucket=bucket, Key=str(number))
+    assert [one["s3"]["object"]["key"] for one in told(site, hook)] == [str(number) for number in range(9)]
+
+
 def later(monkeypatch, seconds):
     """Now is later, for who delivers."""
     at = datetime.now(UTC) + timedelta(seconds=seconds)

@@ -175,10 +175,12 @@ def test_a_bucket_of_another_project(site, s3, source):
         replicated(s3, source, rule(target))
     statement = {
         "Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{site.project}:root"}, "Action": "s3:ReplicateObject",
-        "Resource": f"arn:aws:s3:::{target}/*",
+        "Resource": f"arn:aws:s3:::{target}/k*",
     }  # fmt: skip
     theirs.put_bucket_policy(Bucket=target, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
-    replicated(s3, source, rule(target))
+    with fails("InvalidRequest", 400):
+        replicated(s3, source, rule(target))
+    replicated(s3, source, rule(target, Filter={"Prefix": "k"}))
     s3.put_object(Bucket=source, Key="k", Body=b"x")
     assert run(site) == 1
     assert theirs.get_object(Bucket=target, Key="k")["Body"].read() == b"x"

@@ -8,6 +8,7 @@ between doing and removing has it done again. Kinds are one letter each: EVENT, 
 
 import heapq
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -76,17 +77,19 @@ async def done(store: Store, one: Due) -> None:
     await store.commit(one.shard, lambda view: view.delete(one.key))
 
 
-async def later(store: Store, one: Due, moment: float, *, tried: bool = True) -> None:
-    """Put a task off: each time it was tried for twice as long."""
-    task = msgspec.structs.replace(one.task, tries=one.task.tries + 1) if tried else one.task
-    at = int((moment + min(_FIRST * 2 ** min(task.tries, 20), _LONGEST)) * 1_000_000)
+async def later(store: Store, some: Sequence[Due], moment: float) -> None:
+    """Put tasks off: each time for twice as long."""
+    for shard in {one.shard for one in some}:
+        each = [one for one in some if one.shard == shard]
+        await store.commit(shard, lambda view, each=each: _put_off(view, each, moment))  # type: ignore[misc]
 
-    def run(view: View) -> None:
+
+def _put_off(view: View, some: Sequence[Due], moment: float) -> None:
+    for one in some:
         if view.get(one.key) is not None:
+            task = msgspec.structs.replace(one.task, tries=one.task.tries + 1)
             view.delete(one.key)
-            add(view, task, at)
-
-    await store.commit(one.shard, run)
+            add(view, task, int((moment + min(_FIRST * 2 ** min(task.tries, 20), _LONGEST)) * 1_000_000))
 
 
 def over(one: Due, moment: float) -> bool:

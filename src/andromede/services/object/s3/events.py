@@ -15,7 +15,7 @@ from urllib.parse import quote_plus
 import msgspec
 import structlog
 
-from andromede.core.clock import now
+from andromede.core.clock import monotonic, now
 from andromede.core.errors import BadRequest
 from andromede.http.outside import Limits, checked, connection, target
 from andromede.services.object import tasks
@@ -25,11 +25,22 @@ from andromede.services.object.service import Objects
 from andromede.services.object.tasks import EVENT, Due, Task
 
 log = structlog.get_logger("s3")
-_BATCH, _AT_ONCE = 500, 16
+_BATCH, _AT_ONCE, _ROUND = 500, 16, 60.0
 
 
 async def deliver(objects: Objects, settings: Settings) -> int:
-    """Send what is due. Answers how many events were taken."""
+    """Send what is due, as much as there is in a minute. Answers how many events were taken."""
+    end, taken = monotonic() + _ROUND, 0
+    while monotonic() < end:
+        count, more = await _some(objects, settings)
+        taken += count
+        if not more:
+            break
+    return taken
+
+
+async def _some(objects: Objects, settings: Settings) -> tuple[int, bool]:
+    """How many of a batch were taken, and whether more is due."""
     found = tasks.due(objects.store, EVENT, now().timestamp(), _BATCH)
     by_target: dict[str, list[Due]] = defaultdict(list)
     for one in found:
@@ -40,7 +51,8 @@ async def deliver(objects: Objects, settings: Settings) -> int:
         async with room:
             return await _Target(objects, settings, wanted).send(waiting)
 
-    return sum(await asyncio.gather(*(send(wanted, waiting) for wanted, waiting in by_target.items())))
+    counts = await asyncio.gather(*(send(wanted, waiting) for wanted, waiting in by_target.items()))
+    return sum(counts), len(found) == _BATCH
 
 
 class _Target:
@@ -68,12 +80,12 @@ class _Target:
                 continue
             moment = now().timestamp()
             log.warning("a webhook did not take an event", bucket=one.task.bucket, target=self._name, cause=problem, tries=one.task.tries + 1)
-            for each in waiting[number:]:
+            left = waiting[number:]
+            for each in left:
                 if tasks.over(each, moment):
                     log.error("an event is given up", bucket=each.task.bucket, target=self._name, what=each.task.facts["event"])
                     await tasks.done(self._objects.store, each)
-                else:
-                    await tasks.later(self._objects.store, each, moment)
+            await tasks.later(self._objects.store, [each for each in left if not tasks.over(each, moment)], moment)
             break
         return taken
 

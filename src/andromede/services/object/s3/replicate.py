@@ -81,7 +81,7 @@ async def _one(objects: Objects, settings: Settings, one: Due) -> int:
         for_good = isinstance(error, Never | BadRequest) or tasks.over(one, moment)
         log.warning("not replicated", bucket=task.bucket, key=task.name, target=target, cause=told, tries=task.tries + 1, given_up=for_good)
         if not for_good:
-            await tasks.later(objects.store, one, moment)
+            await tasks.later(objects.store, [one], moment)
             return 0
         await _mark(objects, source, found, target, FAILED)
         await tasks.done(objects.store, one)
@@ -117,7 +117,7 @@ async def _copied(objects: Objects, settings: Settings, source: Place, found: Fo
         await _there(objects, settings, source, found, target)
         return
     place = replication.found(objects, source.account, target)
-    if place is None or place.container.versioning != "on" or not replication.may(place, source.account):
+    if place is None or place.container.versioning != "on" or not replication.may(place, source.account, found.name):
         raise Never("The destination is not there, keeps no versions, or does not allow it.")
     await _here(objects, settings, source, found, place, rule)
 

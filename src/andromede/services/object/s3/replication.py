@@ -13,6 +13,7 @@ from andromede.services.object.s3 import policy
 from andromede.services.object.s3.ask import Ask
 from andromede.services.object.s3.configs import body_of, keep
 from andromede.services.object.s3.errors import S3Error
+from andromede.services.object.s3.lifecycle import prefix
 from andromede.services.object.s3.writing import XML
 from andromede.services.object.s3.xml import document, fields, malformed, parsed, shaped
 from andromede.services.object.service import Objects, Place
@@ -93,10 +94,10 @@ def _check(ask: Ask, rule: dict[str, Any]) -> None:
         raise S3Error("InvalidRequest", "ReplicaKmsKeyID must be specified if SseKmsEncryptedObjects tag is present.")
     if to.get("StorageClass", "STANDARD") not in {"STANDARD", *ask.settings.classes}:
         raise S3Error("InvalidStorageClass", StorageClassRequested=to["StorageClass"][:64])
-    _destination(ask, to.get("Bucket", ""))
+    _destination(ask, to.get("Bucket", ""), prefix(rule))
 
 
-def _destination(ask: Ask, arn: str) -> None:
+def _destination(ask: Ask, arn: str, name: str) -> None:
     if arn.startswith(THERE):
         name, _, bucket = arn[len(THERE) :].partition(":")
         remote = ask.settings.remotes.get(name)
@@ -104,7 +105,7 @@ def _destination(ask: Ask, arn: str) -> None:
             raise S3Error("InvalidRequest", "The destination is not one that the project may use.")
         return
     place = ask.find(arn.removeprefix(HERE)) if arn.startswith(HERE) else None
-    if place is None or not may(place, ask.place.account):
+    if place is None or not may(place, ask.place.account, name):
         raise S3Error("InvalidRequest", "Destination bucket must exist." if place is None else "Access denied for the destination bucket.")
     if place.id == ask.place.id:
         raise S3Error("InvalidRequest", "Destination bucket cannot be the same as the source bucket.")
@@ -122,13 +123,13 @@ def found(objects: Objects, account: str, arn: str) -> Place | None:
     return objects.find(owner, name) if owner else None
 
 
-def may(place: Place, account: str) -> bool:
-    """Whether a project's buckets may be replicated to a bucket."""
+def may(place: Place, account: str, name: str) -> bool:
+    """Whether a project's objects may be replicated to a bucket under a name."""
     if place.account == account:
         return True
     text = place.container.s3.get("policy")
     who = Caller(user_id="", user_name="", user_domain_id="", project_id=account)
     if not text:
         return False
-    verdict, _personal = policy.parsed(text).verdict(who, "s3:replicateobject", f"{HERE}{place.name}/", lambda _key: [])
+    verdict, _personal = policy.parsed(text).verdict(who, "s3:replicateobject", f"{HERE}{place.name}/{name}", lambda _key: [])
     return verdict == policy.ALLOW

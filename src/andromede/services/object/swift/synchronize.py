@@ -76,7 +76,9 @@ async def _one(objects: Objects, settings: Settings, waiting: list[Due]) -> int:
             moment, told = now().timestamp(), getattr(error, "message", repr(error))
             log.warning("not synchronized", container=place.name, object=task.name, cause=told, tries=task.tries + 1)
             for one in waiting:
-                await (tasks.done(objects.store, one) if tasks.over(one, moment) else tasks.later(objects.store, one, moment))
+                if tasks.over(one, moment):
+                    await tasks.done(objects.store, one)
+            await tasks.later(objects.store, [one for one in waiting if not tasks.over(one, moment)], moment)
             return 0
     for one in waiting:
         await tasks.done(objects.store, one)
