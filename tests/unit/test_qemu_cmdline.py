@@ -61,7 +61,7 @@ def test_the_process_is_confined_and_stays_when_its_guest_ends():
     arguments = line()
     assert {"-nodefaults", "-no-user-config"} <= set(arguments)
     assert values(arguments, "-sandbox") == ["on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"]
-    assert values(arguments, "-display") == ["none"]
+    assert values(arguments, "-vnc") == ["none"], "a display without a listener"
     assert values(arguments, "-action") == ["reboot=reset,shutdown=pause,panic=pause"]
     assert "-S" not in arguments
     assert line(paused=True)[-1] == "-S"

@@ -6,6 +6,7 @@ from andromede.services.compute import (
     routes_groups,
     routes_interfaces,
     routes_keypairs,
+    routes_life,
     routes_limits,
     routes_operator,
     routes_security_groups,
@@ -14,7 +15,7 @@ from andromede.services.compute import (
 )  # fmt: skip
 
 MODULES = (
-    routes_servers, routes_flavors, routes_keypairs, routes_limits, routes_groups, routes_tags, routes_interfaces, routes_operator,
+    routes_servers, routes_life, routes_flavors, routes_keypairs, routes_limits, routes_groups, routes_tags, routes_interfaces, routes_operator,
     routes_security_groups,
 )  # fmt: skip
 APIS = (api.root, api.api)

@@ -14,6 +14,7 @@ import msgspec
 from andromede.core.ids import guest_name
 from andromede.core.units import MIB
 from andromede.drivers.hypervisor import Guest, Nic
+from andromede.drivers.hypervisor.qemu.places import Places
 from andromede.drivers.hypervisor.qemu.process import BINARY
 
 LATER = "later"
@@ -21,6 +22,7 @@ LATER = "later"
 _CARDS = {"virtio": "virtio-net-pci", "e1000": "e1000", "e1000e": "e1000e", "rtl8139": "rtl8139", "vmxnet3": "vmxnet3"}
 # The product by which cloud-init knows that it may ask for OpenStack's metadata (ds-identify).
 _MAKER, _PRODUCT = "Andromède", "OpenStack Nova"
+_VIDEOS = {"vga": "VGA", "virtio": "virtio-vga", "qxl": "qxl-vga", "bochs": "bochs-display"}
 _SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 
 
@@ -51,19 +53,36 @@ class Files(msgspec.Struct, kw_only=True):
         return [fd for fd in [*single, *self.taps.values()] if fd is not None] + self.sets()
 
 
-class _Bus:
-    """Hands out places: `fixed` on the root complex, `port` behind a root port of its own."""
+class Before(msgspec.Struct, frozen=True):
+    """The machine whose memory will be loaded (`places.find`)."""
 
-    def __init__(self, *, pcie: bool) -> None:
-        self.pcie = pcie
+    places: Places = {}
+    ports: int = 0
+    machine: str = ""
+
+
+class _Bus:
+    """Hands out places: `fixed` on the root complex, `port` behind a root port of its own; those that are known already as they were."""
+
+    def __init__(self, *, pcie: bool, before: Before) -> None:
+        self.pcie, self._known = pcie, before.places
         self.ports: list[dict[str, object]] = []
+        while pcie and len(self.ports) < before.ports:
+            self._add()
 
     def fixed(self) -> dict[str, object]:
         return {"bus": "pcie.0", "disable-legacy": "on"} if self.pcie else {"bus": "pci.0"}
 
-    def port(self) -> dict[str, object]:
-        if not self.pcie:
-            return {"bus": "pci.0"}
+    def port(self, device: str) -> dict[str, object]:
+        if device in self._known:
+            return self._known[device]
+        return self._add() if self.pcie else {"bus": "pci.0"}
+
+    def late(self, device: str) -> bool:
+        """Whether a device is behind the bridge for what was plugged in later."""
+        return self._known.get(device, {}).get("bus") == LATER
+
+    def _add(self) -> dict[str, object]:
         number = len(self.ports)
         slot, function = divmod(number, 8)
         address = f"{0x10 + slot:#x}.{function}"
@@ -72,10 +91,20 @@ class _Bus:
         return {"bus": f"port{number}"}
 
 
-def build(guest: Guest, files: Files, *, tag: str, kvm: bool, paused: bool = False) -> list[str]:
-    """The program and its arguments. tag: names the instance. paused: it waits for `cont` before its first instruction."""
-    older = any(disk.bus == "ide" for disk in guest.disks)
-    bus = _Bus(pcie=not older)
+def is_older(guest: Guest) -> bool:
+    """Whether a guest gets the older machine: it is asked for, or a disk needs it."""
+    if guest.machine:
+        return not (guest.machine == "q35" or guest.machine.startswith("pc-q35"))
+    return any(disk.bus == "ide" for disk in guest.disks)
+
+
+def build(guest: Guest, files: Files, *, tag: str, kvm: bool, paused: bool = False, before: Before | None = None) -> list[str]:
+    """The program and its arguments.
+
+    tag: names the instance. paused: it waits for `cont` before its first instruction. before: it waits for the memory of this machine.
+    """
+    older, was = is_older(guest), before or Before()
+    bus = _Bus(pcie=not older, before=was)
     devices = [*_disks(guest, bus, older=older), *_cards(guest, bus)]
     if guest.config_drive is not None:
         devices.append({"driver": "virtio-blk-pci", "id": "config-2", "drive": "config", "serial": "config-2"} | bus.fixed())
@@ -87,14 +116,17 @@ def build(guest: Guest, files: Files, *, tag: str, kvm: bool, paused: bool = Fal
         {"driver": "isa-serial", "id": "serial0", "chardev": "serial"},
         {"driver": "pvpanic"},
     ]
+    if guest.video in _VIDEOS:
+        devices.append({"driver": _VIDEOS[guest.video], "id": "video", "bus": "pcie.0" if bus.pcie else "pci.0"})
     if bus.pcie:
         devices.append({"driver": "pcie-pci-bridge", "id": LATER, "bus": "pcie.0"})
+    devices.sort(key=lambda device: bus.late(str(device.get("id"))))
     arguments = [BINARY, "-name", f"guest={guest_name(guest.id)},process={guest_name(guest.id)[:15]},debug-threads=on"]
     arguments += [
         "-chardev", f"socket,id=qmp-{tag}-boots{guest.boots},fd={files.qmp},server=on,wait=off",
         "-mon", f"chardev=qmp-{tag}-boots{guest.boots},mode=control",
-        "-nodefaults", "-no-user-config", "-display", "none", "-sandbox", _SANDBOX,
-        *_machine(guest, files, older=older, kvm=kvm),
+        "-nodefaults", "-no-user-config", *(("-display", "none") if guest.video not in _VIDEOS else ("-vnc", "none")), "-sandbox", _SANDBOX,
+        *_machine(guest, files, older=older, kvm=kvm, exact=was.machine),
         "-action", "reboot=reset,shutdown=pause,panic=pause",
         "-chardev", f"socket,id=serial,fd={files.serial},server=on,wait=off,logfile=/dev/fdset/{files.log},logappend=on",
         "-chardev", f"socket,id=agent,fd={files.agent},server=on,wait=off",
@@ -112,12 +144,17 @@ def build(guest: Guest, files: Files, *, tag: str, kvm: bool, paused: bool = Fal
         arguments += ["-kernel", f"/proc/self/fd/{files.kernel}", "-append", guest.cmdline]
         if files.initrd is not None:
             arguments += ["-initrd", f"/proc/self/fd/{files.initrd}"]
-    return [*arguments, "-S"] if paused else arguments
+    if before is not None:
+        arguments += ["-incoming", "defer"]
+    return [*arguments, "-S"] if paused or before is not None else arguments
 
 
-def _machine(guest: Guest, files: Files, *, older: bool, kvm: bool) -> list[str]:
-    sata = any(disk.bus == "sata" for disk in guest.disks)
-    machine = "pc,usb=off,vmport=off" if older else f"q35,usb=off,vmport=off,smbus=off,smm=off,sata={'on' if sata else 'off'}"
+def _machine(guest: Guest, files: Files, *, older: bool, kvm: bool, exact: str) -> list[str]:
+    sata = any(disk.bus in ("sata", "ide") for disk in guest.disks)
+    machine = exact or guest.machine or ("pc" if older else "q35")
+    machine += ",usb=off,vmport=off"
+    if not older:
+        machine += f",smbus=off,smm={'on' if guest.secure_boot else 'off'},sata={'on' if sata else 'off'}"
     machine += ",dump-guest-core=off"
     if files.code is not None:
         machine += ",pflash0=code,pflash1=vars"
@@ -133,7 +170,8 @@ def _machine(guest: Guest, files: Files, *, older: bool, kvm: bool) -> list[str]
         "-smp", f"cpus={guest.vcpus}", "-m", f"size={math.ceil(guest.memory / MIB)}M", "-uuid", guest.id,
         "-smbios", f"type=1,manufacturer={_MAKER},product={_PRODUCT},serial={guest.id},uuid={guest.id},family=Virtual Machine",
         "-smbios", f"type=3,manufacturer={_MAKER},asset={_PRODUCT}",
-        "-rtc", "base=utc,clock=host,driftfix=slew", "-boot", "strict=on",
+        "-rtc", f"base={'localtime' if guest.local_time else 'utc'},clock=host,driftfix=slew", "-boot", "strict=on",
+        *(("-global", "driver=cfi.pflash01,property=secure,value=on") if guest.secure_boot else ()),
     ]  # fmt: skip
 
 
@@ -157,9 +195,9 @@ def _nodes(guest: Guest, files: Files) -> list[dict[str, object]]:
             base = {"driver": disk.base_format, "node-name": backing, "file": f"{backing}-file", "read-only": True}
             nodes.append(_file(f"{backing}-file", files.bases[disk.id], writable=False))
             nodes.append(base | {"backing": None} if disk.base_format == "qcow2" else base)
-        nodes.append(_file(f"{name}-file", files.disks[disk.id], writable=True))
+        nodes.append(_file(f"{name}-file", files.disks[disk.id], writable=not disk.cdrom))
         node: dict[str, object] = {"driver": "qcow2", "node-name": name, "file": f"{name}-file", "backing": backing}
-        nodes.append(node | {"discard": "unmap", "detect-zeroes": "unmap"})
+        nodes.append(node | ({"read-only": True} if disk.cdrom else {"discard": "unmap", "detect-zeroes": "unmap"}))
     if files.config is not None:
         nodes.append(_file("config-file", files.config, writable=False))
         nodes.append({"driver": "raw", "node-name": "config", "file": "config-file", "read-only": True})
@@ -173,26 +211,28 @@ def _disks(guest: Guest, bus: _Bus, *, older: bool) -> list[dict[str, object]]:
         devices.append({"driver": "virtio-scsi-pci", "id": "scsi"} | bus.fixed())
     if older and any(disk.bus == "sata" for disk in guest.disks):
         devices.append({"driver": "ich9-ahci", "id": "sata", "bus": "pci.0"})
+    first = next((disk.id for disk in guest.disks if disk.id == guest.boot_from), guest.disks[0].id if guest.disks else "")
     for number, disk in enumerate(guest.disks):
-        count = used[disk.bus]
-        used[disk.bus] += 1
+        kind = "sata" if disk.bus == "ide" and not older else disk.bus
+        count = used[kind]
+        used[kind] += 1
         places: dict[str, dict[str, object]] = {
             "virtio": {"driver": "virtio-blk-pci"},
-            "scsi": {"driver": "scsi-hd", "bus": "scsi.0", "lun": count},
-            "sata": {"driver": "ide-hd", "bus": f"sata.{count}" if older else f"ide.{count}"},
-            "ide": {"driver": "ide-hd", "bus": f"ide.{count // 2}", "unit": count % 2},
+            "scsi": {"driver": "scsi-cd" if disk.cdrom else "scsi-hd", "bus": "scsi.0", "lun": count},
+            "sata": {"driver": "ide-cd" if disk.cdrom else "ide-hd", "bus": f"sata.{count}" if older else f"ide.{count}"},
+            "ide": {"driver": "ide-cd" if disk.cdrom else "ide-hd", "bus": f"ide.{count // 2}", "unit": count % 2},
         }
-        place = places[disk.bus]
-        if disk.bus == "virtio":
-            place |= bus.fixed() if number == 0 else bus.port()
+        place = places[kind]
+        if kind == "virtio":
+            place |= bus.fixed() if number == 0 else bus.port(f"dev-disk{number}")
         devices.append(place | {"id": f"dev-disk{number}", "drive": f"disk{number}", "serial": disk.id[:20]})
-        if number == 0:
+        if disk.id == first:
             devices[-1]["bootindex"] = 1
     return devices
 
 
 def _cards(guest: Guest, bus: _Bus) -> list[dict[str, object]]:
-    return [card(nic) | bus.port() for nic in guest.nics]
+    return [card(nic) | bus.port(f"nic-{nic.port_id}") for nic in guest.nics]
 
 
 def card(nic: Nic) -> dict[str, object]:

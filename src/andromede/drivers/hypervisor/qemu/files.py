@@ -1,6 +1,5 @@
 """The files a guest's QEMU works on: made by us, opened by us, handed over open."""
 
-import asyncio
 import fcntl
 import os
 import shutil
@@ -15,7 +14,6 @@ from andromede.core.ids import tap_name
 from andromede.drivers.hypervisor import Disk, Guest
 from andromede.drivers.hypervisor.qemu import console
 from andromede.drivers.hypervisor.qemu.cmdline import Files
-from andromede.drivers.hypervisor.qemu.process import sanitise
 from andromede.drivers.hypervisor.qemu.qmp import listen
 
 FIRMWARE = (
@@ -24,11 +22,6 @@ FIRMWARE = (
 )
 _TUNSETIFF, _TUNGETIFF = 0x400454CA, 0x800454D2
 _IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR, _IFF_PERSIST = 0x0002, 0x1000, 0x4000, 0x0800
-
-
-async def make_disks(folder: Path, disks: tuple[Disk, ...]) -> None:
-    """Make the disks that are not there yet. The base is named in the new image, never opened for it."""
-    await asyncio.gather(*(_make_disk(folder, disk) for disk in disks if not overlay(folder, disk).exists()))
 
 
 def overlay(folder: Path, disk: Disk) -> Path:
@@ -80,7 +73,7 @@ def open_all(stack: ExitStack, folder: Path, guest: Guest, *, uid: int, vnet_hdr
         log=file(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT),
     )
     for disk in guest.disks:
-        files.disks[disk.id] = file(overlay(folder, disk), os.O_RDWR | os.O_NOFOLLOW)
+        files.disks[disk.id] = file(overlay(folder, disk), (os.O_RDONLY if disk.cdrom else os.O_RDWR) | os.O_NOFOLLOW)
         if disk.base is not None:
             files.bases[disk.id] = given(disk.base, "image")
     for nic in guest.nics:
@@ -134,36 +127,6 @@ def open_tap(name: str, *, vnet_hdr: bool) -> int:
         os.close(fd)
         raise missing
     return fd
-
-
-async def _make_disk(folder: Path, disk: Disk) -> None:
-    path = overlay(folder, disk)
-    fresh = path.with_suffix(".new")
-    arguments = ["qemu-img", "create", "-q", "-f", "qcow2"]
-    if disk.base is not None:
-        arguments += ["-u", "-b", disk.base, "-F", disk.base_format]
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *arguments,
-            str(fresh),
-            str(disk.size),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-        )
-    except FileNotFoundError as error:
-        raise DriverError("The program qemu-img is not installed on the host.") from error
-    _, errors = await process.communicate()
-    if process.returncode != 0:
-        fresh.unlink(missing_ok=True)
-        text = errors.decode(errors="replace")
-        if "No space left" in text or "quota exceeded" in text:
-            raise DriverError("The host has no disk space left for the disk of the server.")
-        raise DriverError(
-            f"A disk of the server could not be made: {sanitise((text.strip().splitlines() or ['no reason given'])[-1])}"
-        )
-    fresh.chmod(0o600)
-    fresh.replace(path)
 
 
 def _readable(stack: ExitStack, copy: Path, fd: int, uid: int) -> int:

@@ -3,11 +3,19 @@
 None of them touches a host: they write what is wished for and look at what is seen; the host loop does the rest.
 """
 
+from andromede.services.compute.operations import rebuild, resize, shelve
 from andromede.services.compute.operations.base import fail, finish, write
 from andromede.services.compute.operations.build import BUILD
 from andromede.services.compute.operations.delete import DELETE
 from andromede.services.compute.operations.power import POWER
+from andromede.services.compute.operations.rebuild import REBUILD, RESCUE, UNRESCUE
+from andromede.services.compute.operations.resize import CONFIRM, RESIZE, REVERT
+from andromede.services.compute.operations.shelve import OFFLOAD, SHELVE, UNSHELVE
+from andromede.services.compute.operations.snapshot import SNAPSHOT, abandon
 
-__all__ = ["BUILD", "DELETE", "KINDS", "POWER", "fail", "finish", "write"]
+__all__ = [
+    "BUILD", "CONFIRM", "DELETE", "KINDS", "OFFLOAD", "POWER", "REBUILD", "RESCUE", "RESIZE", "REVERT", "SHELVE", "SNAPSHOT", "UNRESCUE",
+    "UNSHELVE", "abandon", "fail", "finish", "write",
+]  # fmt: skip
 
-KINDS = (BUILD, POWER, DELETE)
+KINDS = (BUILD, POWER, DELETE, SNAPSHOT, *resize.KINDS, *rebuild.KINDS, *shelve.KINDS)

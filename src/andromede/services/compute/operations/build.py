@@ -5,14 +5,13 @@ from sqlalchemy import Connection, select
 
 from andromede.core.clock import now
 from andromede.core.errors import CloudError, Conflict, Unavailable
-from andromede.engine.model import Kind, Later, Step, Work
-from andromede.services.compute import hosts
-from andromede.services.compute.operations.base import CRASHED, LOOK, RUNNING, STOPPED, fail, finish, put, row_of, write
+from andromede.engine.model import Later, Step, Work
+from andromede.services.compute import hosts, inventory
+from andromede.services.compute.operations.base import CRASHED, FAULTS, LOOK, RUNNING, STOPPED, finish, kind, row_of, write
 from andromede.services.compute.tables import server
 from andromede.services.network import service as network
 
 _WAITS = 15
-_FAULTS = 3
 
 
 def _schedule(work: Work) -> Later | None:
@@ -34,6 +33,7 @@ def _schedule(work: Work) -> Later | None:
             chosen = hosts.choose(db, row)
         except Conflict as error:  # room or host went away since we looked: look again, and wait or give up there
             raise Unavailable(error.message) from error
+        inventory.claim(db, row.id, chosen, inventory.need(row))
         write(db, row.id, host=chosen, task_state="networking")
 
     work.then(place)
@@ -41,7 +41,11 @@ def _schedule(work: Work) -> Later | None:
 
 
 def _unschedule(work: Work) -> None:
-    put(work, host=None)
+    def unschedule(db: Connection) -> None:
+        inventory.free(db, work.resource)
+        write(db, work.resource, host=None)
+
+    work.then(unschedule)
 
 
 def _bind(work: Work) -> Later | None:
@@ -79,14 +83,9 @@ def _spawned(work: Work) -> Later | None:
         raise CloudError(row.seen_fault or "The server ended as soon as it was started.", status=409)
     if row.seen_fault:
         work.memo["faults"] = work.memo.get("faults", 0) + 1
-        if work.memo["faults"] > _FAULTS:
+        if work.memo["faults"] > FAULTS:
             raise CloudError(row.seen_fault, status=409)
     return Later(LOOK)
 
 
-BUILD = Kind(
-    name="server.build",
-    steps=(Step("schedule", _schedule, _unschedule), Step("bind", _bind, _unbind), Step("spawn", _spawned)),
-    deadline=600,
-    failed=fail,
-)
+BUILD = kind("server.build", Step("schedule", _schedule, _unschedule), Step("bind", _bind, _unbind), Step("spawn", _spawned), deadline=600)

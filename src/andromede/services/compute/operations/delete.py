@@ -3,10 +3,13 @@
 from sqlalchemy import Connection, select
 
 from andromede.core.clock import now
-from andromede.engine.model import Kind, Later, Step, Work
-from andromede.services.compute import hosts
-from andromede.services.compute.operations.base import ABSENT, LOOK, fail, finish, row_of, write
-from andromede.services.compute.tables import host
+from andromede.engine.model import Later, Step, Work
+from andromede.services.compute import hosts, inventory
+from andromede.services.compute.operations import moves
+from andromede.services.compute.operations.base import ABSENT, LOOK, finish, kind, row_of, write
+from andromede.services.compute.operations.snapshot import abandon
+from andromede.services.compute.tables import host, server
+from andromede.services.image.service import snapshots as image
 from andromede.services.network import service as network
 
 
@@ -38,10 +41,18 @@ def _gone(work: Work) -> Later | None:
 
 def _erase(work: Work) -> Later | None:
     def erase(db: Connection) -> None:
+        row = db.execute(select(server).where(server.c.id == work.resource)).one()
         network.release(db, work.parts.operations, work.resource)
+        abandon(db, work.parts, row)
+        inventory.free(db, row.id)
+        if row.before is not None:
+            moves.forget(db, work.parts, row.before)
+        if row.shelved_image is not None:
+            image.forget(db, work.parts, row.shelved_image)
         write(
             db, work.resource, vm_state="deleted", task_state=None, host=None, placed=False, power="stopped",
-            seen_state="absent", deleted=now(), terminated=now(), user_data=None, files={}, fault=None,
+            seen_state="absent", deleted=now(), terminated=now(), user_data=None, files={}, fault=None, before=None, confirm_by=None,
+            rescue=None, captures=None, seen_captures=None, shelved_image=None, reclaim=None, base=None,
         )  # fmt: skip
         finish(db, work)
 
@@ -49,10 +60,4 @@ def _erase(work: Work) -> Later | None:
     return None
 
 
-DELETE = Kind(
-    name="server.delete",
-    steps=(Step("unplace", _unplace), Step("gone", _gone), Step("erase", _erase)),
-    deadline=3600,
-    failed=fail,
-    commit="unplace",
-)
+DELETE = kind("server.delete", Step("unplace", _unplace), Step("gone", _gone), Step("erase", _erase), deadline=3600, commit="unplace")

@@ -1,38 +1,24 @@
-"""Changing a server's power: start, stop, reboot, pause, unpause."""
+"""Changing a server's power: start, stop, reboot, pause, unpause, suspend, resume; and deleting it for the time being."""
 
 from sqlalchemy import Connection
 
-from andromede.core.errors import CloudError
-from andromede.engine.model import Kind, Later, Step, Work
-from andromede.services.compute.operations.base import (
-    ABSENT,
-    CRASHED,
-    LOOK,
-    PAUSED,
-    RUNNING,
-    STOPPED,
-    fail,
-    finish,
-    row_of,
-    write,
-)
+from andromede.engine.model import Later, Step, Work
+from andromede.services.compute.operations.base import LOOK, finish, kind, reached, row_of, write
+
+_STATES = {"running": "active", "stopped": "stopped", "paused": "paused", "suspended": "suspended"}
 
 
-def _reached(work: Work) -> Later | None:
+def _reach(work: Work) -> Later | None:
     row = row_of(work)
-    wanted = {"running": RUNNING, "stopped": STOPPED, "paused": PAUSED}[row.power]
-    ended = row.power == "stopped" and row.seen_state in (CRASHED, ABSENT)
-    if (row.seen_state == wanted or ended) and (row.seen_boots == row.boots or row.power == "stopped"):
+    if not reached(work, row):
+        return Later(LOOK)
 
-        def arrive(db: Connection) -> None:
-            write(db, row.id, vm_state={"running": "active", "stopped": "stopped", "paused": "paused"}[row.power], task_state=None, fault=None)
-            finish(db, work)
+    def arrive(db: Connection) -> None:
+        write(db, row.id, vm_state=work.memo.get("then", _STATES[row.power]), task_state=None, fault=None)
+        finish(db, work)
 
-        work.then(arrive)
-        return None
-    if row.seen_state == CRASHED and row.seen_boots == row.boots:
-        raise CloudError(row.seen_fault or "The server ended unexpectedly.", status=409)
-    return Later(LOOK)
+    work.then(arrive)
+    return None
 
 
-POWER = Kind(name="server.power", steps=(Step("reach", _reached),), deadline=300, failed=fail)
+POWER = kind("server.power", Step("reach", _reach), deadline=300)
