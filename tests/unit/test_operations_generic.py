@@ -213,7 +213,10 @@ class Snapshots(Servers):
     def nothing_left(self):
         super().nothing_left()
         assert self.cloud.user.get(f"{IMAGES}?name=kept").json["images"] == []
-        until(lambda: not [name for name in files(self.cloud) if not name.startswith(self.cloud.image)])
+        until(
+            lambda: reconcile.run(self.cloud.parts, age=0) is not None
+            and not [name for name in files(self.cloud) if self.cloud.image not in name]
+        )
 
 
 RESIZED = (action("resize", {"flavorRef": "2"}),)

@@ -167,8 +167,14 @@ def create_image(ctx: Context, server_id: str, wanted: CreateImage) -> str:
     """Make an image of a server; its id. Raises QuotaExceeded."""
     row = mine(ctx, server_id, "createImage", "active", "stopped", "paused", "suspended")
     memo = _image(ctx, row, wanted.name, wanted.metadata or {}, "snapshot")
-    submit(ctx, row, operations.SNAPSHOT, "createImage", "image_snapshot", memo)
+    _capture(ctx, row, "createImage", "image_snapshot", memo)
     return memo["image"]
+
+
+def _capture(ctx: Context, row: Any, action: str, task: str, memo: dict[str, Any]) -> None:
+    captures = {**(row["captures"] or {}), memo["image"]: memo["path"]}
+    submit(ctx, row, operations.SNAPSHOT, action, task, memo, captures=captures)
+    hosts.changed(ctx.db, ctx.parts.operations, row["host"])
 
 
 def create_backup(ctx: Context, server_id: str, wanted: CreateBackup) -> str:
@@ -176,7 +182,7 @@ def create_backup(ctx: Context, server_id: str, wanted: CreateBackup) -> str:
     row = mine(ctx, server_id, "createBackup", "active", "stopped", "paused", "suspended")
     given = {**(wanted.metadata or {}), "backup_type": wanted.backup_type}
     memo = _image(ctx, row, wanted.name, given, "backup") | {"backup_type": wanted.backup_type, "rotation": wanted.rotation}
-    submit(ctx, row, operations.SNAPSHOT, "createBackup", "image_backup", memo)
+    _capture(ctx, row, "createBackup", "image_backup", memo)
     return str(memo["image"])
 
 
@@ -185,7 +191,7 @@ def shelve(ctx: Context, server_id: str) -> None:
     row = mine(ctx, server_id, "shelve", "active", "stopped", "paused", "suspended")
     memo = _image(ctx, row, f"{row['name']}-shelved", {}, "snapshot")
     soft = row["vm_state"] == "active"
-    submit(ctx, row, operations.SHELVE, "shelve", "shelving", memo | {"power": row["power"]}, power="stopped", soft=soft)
+    submit(ctx, row, operations.SHELVE, "shelve", "shelving", memo | {"power": row["power"]}, power="stopped", soft=soft, shelved_image=memo["image"])
     hosts.changed(ctx.db, ctx.parts.operations, row["host"])
 
 

@@ -2,6 +2,7 @@
 
 from andromede.services.compute import (
     api,
+    routes_actions,
     routes_flavors,
     routes_groups,
     routes_interfaces,
@@ -15,7 +16,7 @@ from andromede.services.compute import (
 )  # fmt: skip
 
 MODULES = (
-    routes_servers, routes_life, routes_flavors, routes_keypairs, routes_limits, routes_groups, routes_tags, routes_interfaces, routes_operator,
-    routes_security_groups,
+    routes_servers, routes_life, routes_actions, routes_flavors, routes_keypairs, routes_limits, routes_groups, routes_tags,
+    routes_interfaces, routes_operator, routes_security_groups,
 )  # fmt: skip
 APIS = (api.root, api.api)

@@ -4,9 +4,7 @@ from typing import Any
 
 import msgspec
 from msgspec import UNSET
-from sqlalchemy import select
 
-from andromede.core.clock import iso_micro
 from andromede.core.context import Context
 from andromede.core.errors import BadRequest, Conflict, NotFound
 from andromede.http.policy import Level, Policy
@@ -15,7 +13,6 @@ from andromede.http.versions import show
 from andromede.services.compute import life, listing, operations, servers, state, view
 from andromede.services.compute.api import VERSIONS, admin, api, member, reader, root
 from andromede.services.compute.routes_life import reset
-from andromede.services.compute.tables import action
 from andromede.services.compute.wire import (
     BriefAnswer,
     ConsoleOutput,
@@ -335,43 +332,3 @@ def show_password(ctx: Context, server_id: str) -> dict[str, Any]:
 def clear_password(ctx: Context, server_id: str) -> None:
     """Forget it here; the guest's own is not changed."""
     operations.write(ctx.db, servers.find(ctx, server_id)["id"], password=None)
-
-
-@api.get(_SERVER + "/os-instance-actions", policy=reader("os-instance-actions:list"))
-def list_actions(ctx: Context, server_id: str) -> dict[str, Any]:
-    """What was done with a server, newest first."""
-    servers.find(ctx, server_id)
-    rows = ctx.db.execute(select(action).where(action.c.server_id == server_id).order_by(action.c.id.desc()))
-    return {"instanceActions": [_action(ctx, row) for row in rows]}
-
-
-@api.get(_SERVER + "/os-instance-actions/{request_id}", policy=reader("os-instance-actions:show"))
-def show_action(ctx: Context, server_id: str, request_id: str) -> dict[str, Any]:
-    """One action, with its event."""
-    servers.find(ctx, server_id)
-    row = ctx.db.execute(select(action).where(action.c.server_id == server_id, action.c.request_id == request_id)).first()
-    if row is None:
-        raise NotFound(f"Action for request_id {request_id} on instance {server_id} not found")
-    event: dict[str, Any] = {
-        "event": f"compute__do_{row.action}", "start_time": iso_micro(row.started),
-        "finish_time": iso_micro(row.finished) if row.finished else None, "result": row.result,
-    }  # fmt: skip
-    if ctx.caller.admin:
-        event["traceback"] = None
-        if ctx.at_least("2.62"):
-            event["host"] = row.host
-    if ctx.at_least("2.62"):
-        event["hostId"] = servers.host_id(row.project_id or "", row.host)
-    if ctx.at_least("2.84"):
-        event["details"] = row.message
-    return {"instanceAction": _action(ctx, row) | {"events": [event]}}
-
-
-def _action(ctx: Context, row: Any) -> dict[str, Any]:
-    out = {
-        "action": row.action, "instance_uuid": row.server_id, "request_id": row.request_id, "user_id": row.user_id,
-        "project_id": row.project_id, "start_time": iso_micro(row.started), "message": row.message,
-    }  # fmt: skip
-    if ctx.at_least("2.58"):
-        out["updated_at"] = iso_micro(row.finished or row.started)
-    return out

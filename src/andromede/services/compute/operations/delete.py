@@ -41,14 +41,14 @@ def _gone(work: Work) -> Later | None:
 
 def _erase(work: Work) -> Later | None:
     def erase(db: Connection) -> None:
-        row = db.execute(select(server).where(server.c.id == work.resource)).one()
+        row = db.execute(select(server).where(server.c.id == work.resource)).mappings().one()
         network.release(db, work.parts.operations, work.resource)
         abandon(db, work.parts, row)
-        inventory.free(db, row.id)
-        if row.before is not None:
-            moves.forget(db, work.parts, row.before)
-        if row.shelved_image is not None:
-            image.forget(db, work.parts, row.shelved_image)
+        inventory.free(db, row["id"])
+        if row["before"] is not None:
+            moves.forget(db, work.parts, row["before"])
+        if row["shelved_image"] is not None:
+            image.forget(db, work.parts, row["shelved_image"])
         write(
             db, work.resource, vm_state="deleted", task_state=None, host=None, placed=False, power="stopped",
             seen_state="absent", deleted=now(), terminated=now(), user_data=None, files={}, fault=None, before=None, confirm_by=None,

@@ -95,6 +95,8 @@ def _failed(db: Connection, work: Work, fault: str) -> None:
     row = _fresh(db, work)
     if row.vm_state == "shelved":
         work.memo["was"] = "shelved" if row.placed else "shelved_offloaded"
+    else:
+        write(db, row.id, shelved_image=None)
     if row.vm_state == "shelved" and not row.placed:
         _offload(db, work)
     give_up(db, work, fault)

@@ -17,12 +17,13 @@ from andromede.services.image.service import snapshots as image
 
 
 def abandon(db: Connection, parts: Parts, row: Any) -> None:
-    """Give up the copies of a server's disk that are under way, and the images they were for."""
-    for image_id in row.captures or {}:
+    """Give up the copies of a server's disk that are under way, and the images they were for. row: a mapping."""
+    captures, shelved = row["captures"] or {}, row["shelved_image"]
+    for image_id in {*captures, *([shelved] if shelved else [])}:
         image.discard(db, parts, image_id)
-    if row.captures:
-        write(db, row.id, captures=None)
-        hosts.changed(db, parts.operations, row.host)
+    if captures:
+        write(db, row["id"], captures=None)
+        hosts.changed(db, parts.operations, row["host"])
 
 
 def _drop(db: Connection, work: Work) -> None:
