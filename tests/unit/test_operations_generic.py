@@ -21,7 +21,7 @@ from andromede.services.compute.tables import action as actions
 from andromede.services.compute.tables import server, server_tag
 from andromede.services.compute.tables_hosts import inventory
 from andromede.services.image import reconcile
-from andromede.services.image.tables import task
+from andromede.services.image.tables import image, task
 from andromede.services.network.tables import port
 from tests.api.images import active, create, files, show, upload
 from tests.cloud import Cloud
@@ -111,6 +111,7 @@ class Servers:
             assert (row.user_data, row.files, row.host, row.placed, row.seen_state) == (None, {}, None, False, "absent")
             assert db.scalar(select(func.count()).where(actions.c.server_id == self.id, actions.c.finished.is_(None))) == 0
             assert db.scalar(select(func.count()).select_from(server_tag).where(server_tag.c.server_id == self.id)) <= 1
+            assert list(db.scalars(select(image.c.id))) == [self.cloud.image]
             plugged = set(db.scalars(select(port.c.id).where(port.c.device_owner == "network:distributed")))
         until(lambda: self.cloud.fabric.observe("port") == plugged)
 
@@ -147,8 +148,8 @@ class Imports:
         assert answer.status == 202, answer
 
     def succeeded(self):
-        image = until(lambda: (found := show(self.cloud.user, self.id))["status"] == "active" and found)
-        assert image["size"] == 5000
+        found = until(lambda: (found := show(self.cloud.user, self.id))["status"] == "active" and found)
+        assert found["size"] == 5000
         assert self.cloud.user.get(f"{IMAGES}/{self.id}/file").body == b"\1" * 5000
         self._ended("success")
 
@@ -190,8 +191,8 @@ def action(name, value=None, status=202):
 
 
 def rebuild(client, id_):
-    image = client.get(f"{SERVERS}/{id_}").json["server"]["image"]["id"]
-    action("rebuild", {"imageRef": image})(client, id_)
+    source = client.get(f"{SERVERS}/{id_}").json["server"]["image"]["id"]
+    action("rebuild", {"imageRef": source})(client, id_)
 
 
 class Snapshots(Servers):

@@ -3,8 +3,12 @@
 from andromede.services.compute import (
     api,
     routes_actions,
+    routes_aggregates,
+    routes_consoles,
+    routes_events,
     routes_flavors,
     routes_groups,
+    routes_images,
     routes_interfaces,
     routes_keypairs,
     routes_life,
@@ -16,7 +20,7 @@ from andromede.services.compute import (
 )  # fmt: skip
 
 MODULES = (
-    routes_servers, routes_life, routes_actions, routes_flavors, routes_keypairs, routes_limits, routes_groups, routes_tags,
-    routes_interfaces, routes_operator, routes_security_groups,
+    routes_servers, routes_life, routes_actions, routes_consoles, routes_flavors, routes_keypairs, routes_limits, routes_groups, routes_tags,
+    routes_interfaces, routes_aggregates, routes_events, routes_images, routes_operator, routes_security_groups,
 )  # fmt: skip
-APIS = (api.root, api.api)
+APIS = (api.root, api.api, routes_consoles.page)

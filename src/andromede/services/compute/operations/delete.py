@@ -4,7 +4,7 @@ from sqlalchemy import Connection, select
 
 from andromede.core.clock import now
 from andromede.engine.model import Later, Step, Work
-from andromede.services.compute import hosts, inventory
+from andromede.services.compute import consoles, hosts, inventory
 from andromede.services.compute.operations import moves
 from andromede.services.compute.operations.base import ABSENT, LOOK, finish, kind, row_of, write
 from andromede.services.compute.operations.snapshot import abandon
@@ -44,6 +44,7 @@ def _erase(work: Work) -> Later | None:
         row = db.execute(select(server).where(server.c.id == work.resource)).mappings().one()
         network.release(db, work.parts.operations, work.resource)
         abandon(db, work.parts, row)
+        consoles.forget(db, row["id"])
         inventory.free(db, row["id"])
         if row["before"] is not None:
             moves.forget(db, work.parts, row["before"])

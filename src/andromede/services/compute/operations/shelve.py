@@ -44,6 +44,12 @@ def _unstop(work: Work) -> None:
     work.then(back)
 
 
+def _uncapture(work: Work) -> None:
+    """Nobody has asked for the image itself."""
+    uncapture(work)
+    work.then(lambda db: image.forget(db, work.parts, work.memo["image"]))
+
+
 def _shelved(work: Work) -> Later | None:
     def shelve(db: Connection) -> None:
         row = _fresh(db, work)
@@ -95,7 +101,8 @@ def _failed(db: Connection, work: Work, fault: str) -> None:
     row = _fresh(db, work)
     if row.vm_state == "shelved":
         work.memo["was"] = "shelved" if row.placed else "shelved_offloaded"
-    else:
+    elif "image" in work.memo:
+        image.discard(db, work.parts, work.memo["image"])
         write(db, row.id, shelved_image=None)
     if row.vm_state == "shelved" and not row.placed:
         _offload(db, work)
@@ -104,7 +111,7 @@ def _failed(db: Connection, work: Work, fault: str) -> None:
 
 SHELVE = kind(
     "server.shelve",
-    Step("stop", _stop, _unstop), Step("capture", capture, uncapture), Step("upload", upload), Step("shelve", _shelved), Step("offload", _leave),
+    Step("stop", _stop, _unstop), Step("capture", capture, _uncapture), Step("upload", upload), Step("shelve", _shelved), Step("offload", _leave),
     deadline=6 * 3600, failed=_failed, commit="shelve",
 )  # fmt: skip
 OFFLOAD = kind("server.offload", Step("offload", _leave), deadline=3600, failed=_failed, commit="offload")
