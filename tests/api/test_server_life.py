@@ -1,8 +1,14 @@
 """The later life of servers through the API: resize, rebuild, rescue, images, shelving, with the real engine and agents over fakes."""
 
+import asyncio
+import time
+from types import SimpleNamespace
+
 import pytest
 
+from andromede.core.errors import Unauthorized
 from andromede.drivers.hypervisor import State
+from andromede.services.compute import consoles
 from tests.api.test_servers import V, act, new, show
 
 IMAGES = "/image/v2/images"
@@ -99,8 +105,6 @@ def test_a_resize_is_confirmed_by_itself(ready):
 
 
 def until(check, seconds=10.0):
-    import time
-
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if found := check():
@@ -299,3 +303,146 @@ def test_events_of_an_action(ready):
     assert "traceback" not in events[0]
     admin = ready.admin.get(f"{url}/{first['request_id']}", headers={V: "compute 2.84"}).json["instanceAction"]["events"]
     assert {"traceback", "host", "hostId", "details"} <= admin[0].keys()
+
+
+def test_consoles_and_their_tokens(ready):
+    id_ = new(ready)["id"]
+    url = f"/compute/v2.1/servers/{id_}/remote-consoles"
+
+    def ask(protocol, kind, status=200):
+        answer = ready.user.post(url, {"remote_console": {"protocol": protocol, "type": kind}}, headers={V: "compute 2.6"})
+        assert answer.status == status, answer
+        return answer.json.get("remote_console")
+
+    vnc = ask("vnc", "novnc")
+    assert vnc["url"].startswith("http://cloud.test/console/vnc.html?path=console%2Fws%3Ftoken%3D")
+    assert ask("serial", "serial")["url"].startswith("ws://cloud.test/console/ws?token=")
+    ask("spice", "spice-html5", 400)
+    ask("nonsense", "novnc", 400)
+    assert act(ready, id_, "os-getVNCConsole", {"type": "novnc"}, status=200).json["console"]["type"] == "novnc"
+    assert act(ready, id_, "os-getSerialConsole", {"type": "serial"}, status=200).json["console"]["url"].startswith("ws:")
+    act(ready, id_, "os-getVNCConsole", {"type": "xvpvnc"}, status=400)
+    token = vnc["url"].rpartition("%3D")[2]
+    shown = ready.admin.get(f"/compute/v2.1/os-console-auth-tokens/{token}", headers={V: "compute 2.31"}).json["console"]
+    assert (shown["instance_uuid"], shown["host"]) == (id_, "host-1")
+    assert ready.admin.get("/compute/v2.1/os-console-auth-tokens/x", headers={V: "compute 2.31"}).status == 404
+    with consoles.connect(ready.parts, token) as line:
+        assert line.recv(12) == b"RFB 003.008\n"
+    act(ready, id_, "os-stop")
+    ask("vnc", "novnc", 409)
+    ready.user.delete(f"/compute/v2.1/servers/{id_}")
+    ready.settle()
+    with pytest.raises(Unauthorized):
+        consoles.connect(ready.parts, token)
+    page = ready.anyone.get("/console/vnc.html?path=x")
+    assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    for path in ("viewer.js", "viewer.css", "novnc/core/rfb.js", "novnc/core/util/events.js", "novnc/vendor/pako/lib/zlib/inflate.js"):
+        assert ready.anyone.get(f"/console/{path}").status == 200, path
+    assert ready.anyone.get("/console/novnc/core/none.js").status == 404
+
+
+class Wire:
+    """RSGI's protocol and transport of one WebSocket, as a browser's end would use them."""
+
+    def __init__(self, *sent):
+        self.sent, self.got, self.closed = list(sent), asyncio.Queue(), None
+
+    async def accept(self):
+        return self
+
+    def close(self, status=None):
+        self.closed = status or 1000
+
+    async def send_bytes(self, data):
+        await self.got.put(data)
+
+    async def receive(self):
+        if self.sent:
+            return SimpleNamespace(kind=1, data=self.sent.pop(0))
+        await asyncio.sleep(0.3)
+        return SimpleNamespace(kind=0, data=b"")
+
+
+def test_a_console_s_bytes_pass_both_ways(ready):
+    id_ = new(ready)["id"]
+    address = act(ready, id_, "os-getSerialConsole", {"type": "serial"}, status=200).json["console"]["url"]
+
+    async def talk(token, *sent):
+        wire = Wire(*sent)
+        await consoles.relay(ready.parts, {"token": token}, wire)
+        return wire, b"".join(wire.got.get_nowait() for _ in range(wire.got.qsize()))
+
+    wire, said = asyncio.run(talk(address.rpartition("=")[2], b"hello", "text"))
+    assert said.startswith(f"guest-{id_}".encode())
+    assert said.endswith(b"hellotext")
+    assert wire.closed == 1000
+    assert asyncio.run(talk("nonsense"))[0].closed == 401
+
+
+def test_images_as_compute_knew_them(ready):
+    id_ = new(ready)["id"]
+    made = act(ready, id_, "createImage", {"name": "kept", "metadata": {"a": "b"}}, version="2.45").json["image_id"]
+    base = "/compute/v2.1/images"
+
+    def names(query):
+        return [one["name"] for one in ready.user.get(f"{base}?{query}").json["images"]]
+
+    assert names("type=snapshot") == names(f"server={id_}") == names("name=kept") == ["kept"]
+    assert names("status=SAVING") == []
+    assert len(names("limit=1")) == 1
+    assert names("changes-since=2100-01-01T00:00:00Z") == []
+    assert ready.user.get(f"{base}?changes-since=x").status == 400
+    image = ready.user.get(f"{base}/{made}").json["image"]
+    assert (image["status"], image["progress"], image["server"]["id"], image["metadata"]["a"]) == ("ACTIVE", 100, id_, "b")
+    assert ready.user.get(f"{base}/detail").json["images"][0]["id"] == made
+    meta = f"{base}/{made}/metadata"
+    assert ready.user.put(meta, {"metadata": {"x": "1"}}).json == {"metadata": {"x": "1"}}
+    assert ready.user.post(meta, {"metadata": {"y": "2"}}).json == {"metadata": {"x": "1", "y": "2"}}
+    assert ready.user.put(f"{meta}/x", {"meta": {"x": "3"}}).json == {"meta": {"x": "3"}}
+    assert ready.user.put(f"{meta}/x", {"meta": {"z": "3"}}).status == 400
+    assert ready.user.get(f"{meta}/x").json == {"meta": {"x": "3"}}
+    assert ready.user.get(f"{meta}/none").status == ready.user.delete(f"{meta}/none").status == 404
+    assert ready.user.delete(f"{meta}/x").status == 204
+    assert ready.user.get(meta).json == {"metadata": {"y": "2"}}
+    assert ready.user.delete(f"{base}/{made}").status == 204
+    assert ready.user.get(f"{base}/{made}").status == 404
+    assert ready.user.get(base, headers={V: "compute 2.36"}).status == 404
+
+
+def test_external_events_and_the_audit_log(ready):
+    id_ = new(ready)["id"]
+    url, unknown = "/compute/v2.1/os-server-external-events", "0f0f0f0f-0000-4000-8000-0f0f0f0f0f0f"
+    event = {"name": "network-changed", "server_uuid": id_}
+    assert ready.user.post(url, {"events": [event]}).status == 403
+    answer = ready.admin.post(url, {"events": [event | {"tag": "x"}]})
+    assert answer.json["events"] == [event | {"status": "completed", "code": 200, "tag": "x"}]
+    mixed = ready.admin.post(url, {"events": [event, event | {"server_uuid": unknown}]})
+    assert (mixed.status, [one["code"] for one in mixed.json["events"]]) == (207, [200, 404])
+    assert ready.admin.post(url, {"events": [event | {"server_uuid": unknown}]}).status == 404
+    assert ready.admin.post(url, {"events": [event | {"name": "volume-extended"}]}).status == 400
+    log = ready.admin.get("/compute/v2.1/os-instance_usage_audit_log").json["instance_usage_audit_logs"]
+    assert log["hosts_not_run"] == []
+    assert ready.admin.get("/compute/v2.1/os-instance_usage_audit_log/2026-01-01 00:00:00").status == 200
+    assert ready.admin.get("/compute/v2.1/os-instance_usage_audit_log/never").status == 400
+
+
+def test_what_a_machine_cannot_be_is_refused_by_name(ready):
+    for number, (name, value) in enumerate(
+        (
+            ("hw_disk_bus", "xen"), ("hw_vif_model", "ne2k"), ("hw_machine_type", "sparc"), ("os_secure_boot", "required"),
+            ("hw_mem_page_size", "huge"), ("hw_video_model", "cirrus"),
+        )
+    ):  # fmt: skip
+        image = another(ready, **{name: value})
+        refused = new(ready, imageRef=image, status=400, name=f"n{number}")
+        assert name in refused["badRequest"]["message"]
+    wanted = {
+        "hw_disk_bus": "sata", "hw_vif_model": "e1000", "hw_machine_type": "q35", "os_type": "windows", "hw_firmware_type": "uefi",
+        "os_secure_boot": "required", "hw_tpm_version": "2.0", "hw_video_model": "bochs", "hw_mem_page_size": "large",
+    }  # fmt: skip
+    described = guest(ready, new(ready, imageRef=another(ready, **wanted))["id"])
+    assert (described.disks[0].bus, described.nics[0].model, described.machine, described.local_time) == ("sata", "e1000", "q35", True)
+    assert (described.firmware, described.secure_boot, described.tpm, described.video) == ("uefi", True, "tpm-crb", "bochs")
+    assert described.huge_pages
+    many = guest(ready, new(ready, flavorRef="3", imageRef=another(ready, hw_vif_multiqueue_enabled="true"))["id"])
+    assert many.nics[0].queues == 2

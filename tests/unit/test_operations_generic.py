@@ -9,7 +9,7 @@ import time
 
 import msgspec
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from andromede.core.errors import CloudError
 from andromede.engine.client import LIVE
@@ -18,7 +18,7 @@ from andromede.engine.tables import operation
 from andromede.run import wiring
 from andromede.services.compute import hosts
 from andromede.services.compute.tables import action as actions
-from andromede.services.compute.tables import server, server_tag
+from andromede.services.compute.tables import host, server, server_tag
 from andromede.services.compute.tables_hosts import inventory
 from andromede.services.image import reconcile
 from andromede.services.image.tables import image, task
@@ -69,14 +69,13 @@ class Servers:
     def succeeded(self):
         assert self._show()["status"] == self.ends
         if self.ends != "DELETED":
-            until(lambda: len(books(self.cloud)) == len(self.cloud.plugs["host-1"].taps) == self.guests)
+            until(lambda: len(books(self.cloud)) == len(taps(self.cloud)) == self.guests)
             self._room()
 
     def _room(self):
         with self.cloud.database.read() as db:
-            taken = hosts.used(db).get("host-1")
-            assert (taken.ram if taken else 0) == self.ram
-            counted = db.scalar(select(inventory.c.used).where(inventory.c.resource_class == "MEMORY_MB"))
+            assert sum(one.ram for one in hosts.used(db).values()) == self.ram
+            counted = db.scalar(select(func.sum(inventory.c.used)).where(inventory.c.resource_class == "MEMORY_MB"))
             assert counted == self.ram
 
     def unwound(self):
@@ -92,7 +91,7 @@ class Servers:
         assert row.captures is None
         if not self.first:
             assert (row.host, row.placed) == (None, False)
-            until(lambda: books(self.cloud) == {} and self.cloud.plugs["host-1"].taps == {})
+            until(lambda: books(self.cloud) == {} and taps(self.cloud) == {})
 
     def delete(self):
         self.cloud.user.delete(f"{SERVERS}/{self.id}")
@@ -100,9 +99,9 @@ class Servers:
 
     def nothing_left(self):
         assert self._show()["status"] == "DELETED"
-        until(lambda: books(self.cloud) == {} and self.cloud.plugs["host-1"].taps == {})
+        until(lambda: books(self.cloud) == {} and taps(self.cloud) == {})
         until(lambda: list((self.cloud.folder / "host-1" / "drives").iterdir()) == [])
-        until(lambda: self.cloud.plugs["host-1"].ends == {})
+        until(lambda: all(one.ends == {} for one in self.cloud.plugs.values()))
         with self.cloud.database.read() as db:
             assert hosts.used(db) == {}
             assert db.scalar(select(func.count()).where(port.c.device_owner.startswith("compute:"))) == 0
@@ -131,6 +130,34 @@ class Offloads(Servers):
             assert self._show()["status"] == "SHELVED"
         finally:
             self.cloud.parts.settings.compute.offload_shelved = True
+
+
+class Evacuations(Servers):
+    """A server whose host is down, while another takes servers; afterwards the first comes back."""
+
+    def __init__(self, cloud):
+        super().__init__(cloud, first=True, begin=self._evacuate)
+
+    def start(self):
+        change_host(self.cloud, "host-1", forced_down=True)
+        change_host(self.cloud, "host-2", enabled=True)
+        super().start()
+
+    def _evacuate(self, _user, id_):
+        action("evacuate", {}, 200)(self.cloud.admin, id_)
+
+    def succeeded(self):
+        self._return()
+        super().succeeded()
+
+    def delete(self):
+        self._return()
+        super().delete()
+
+    def _return(self):
+        change_host(self.cloud, "host-1", forced_down=False)
+        change_host(self.cloud, "host-2", enabled=False)
+        self.cloud.settle()
 
 
 class Imports:
@@ -225,6 +252,7 @@ SHELVED = (action("shelve"),)
 
 SCENES = {
     "server.build": [Servers],
+    "server.evacuate": [Evacuations],
     "server.resize": [lambda cloud: Servers(cloud, first=True, begin=RESIZED[0], ends="VERIFY_RESIZE", falls="ACTIVE", ram=128 + 192)],
     "server.confirm": [lambda cloud: Servers(cloud, before=RESIZED, begin=action("confirmResize", status=204), ram=192)],
     "server.revert": [lambda cloud: Servers(cloud, before=RESIZED, begin=action("revertResize"))],
@@ -246,7 +274,15 @@ CASES = [pytest.param(kind, step, scene, id=f"{kind}-{step}-{number}") for kind,
 
 
 def books(cloud):
-    return dict(cloud.hypervisors["host-1"]._books)
+    return {id_: book for one in cloud.hypervisors.values() for id_, book in one._books.items()}
+
+
+def taps(cloud):
+    return {name: tap for one in cloud.plugs.values() for name, tap in one.taps.items()}
+
+
+def change_host(cloud, name, **values):
+    cloud.database.run(lambda db: db.execute(update(host).where(host.c.name == name).values(values)))
 
 
 def until(check, seconds=10.0):
@@ -261,7 +297,8 @@ def until(check, seconds=10.0):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """A cloud with an image and a network, whose engine runs."""
-    cloud = Cloud(tmp_path_factory.mktemp("cloud"))
+    cloud = Cloud(tmp_path_factory.mktemp("cloud"), hosts=("host-1", "host-2"))
+    change_host(cloud, "host-2", enabled=False)
     try:
         cloud.image = active(cloud.admin, b"\0" * 65536, visibility="public")["id"]
         cloud.network = cloud.user.post("/network/v2.0/networks", {"network": {"name": "net"}}).json["network"]["id"]

@@ -4,6 +4,7 @@ import base64
 import binascii
 import secrets
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -27,6 +28,11 @@ def mine(ctx: Context, server_id: str, action: str, *allowed: str) -> Any:
     state.unlocked(row, admin=ctx.caller.admin)
     state.require(row, action, *allowed)
     return row
+
+
+def plain(row: Any) -> Any:
+    """A row whose columns are attributes, of one whose columns are keys."""
+    return SimpleNamespace(**row)
 
 
 def submit(ctx: Context, row: Any, kind: Kind, action: str, task: str, memo: Mapping[str, Any] | None = None, **values: Any) -> None:
@@ -79,7 +85,7 @@ def rebuild(ctx: Context, server_id: str, wanted: Rebuild) -> tuple[Any, str]:
         raise Conflict(f"Instance {server_id} has no host: it was never built.")
     servers.check_address(wanted.access_ipv4, 4, "accessIPv4")
     servers.check_address(wanted.access_ipv6, 6, "accessIPv6")
-    flavor = msgspec.defstruct("Flavor", list(row["flavor"]))(**row["flavor"])
+    flavor = plain(row["flavor"])
     source = boot_source.find(ctx, wanted.image.rstrip("/").rpartition("/")[2], flavor)
     facts: dict[str, Any] = {}
     for name in ("name", "metadata", "description", "hostname", "user_data"):

@@ -13,6 +13,7 @@ from andromede.services.compute import (
     routes_keypairs,
     routes_life,
     routes_limits,
+    routes_moves,
     routes_operator,
     routes_security_groups,
     routes_servers,
@@ -21,6 +22,6 @@ from andromede.services.compute import (
 
 MODULES = (
     routes_servers, routes_life, routes_actions, routes_consoles, routes_flavors, routes_keypairs, routes_limits, routes_groups, routes_tags,
-    routes_interfaces, routes_aggregates, routes_events, routes_images, routes_operator, routes_security_groups,
+    routes_interfaces, routes_aggregates, routes_events, routes_images, routes_moves, routes_operator, routes_security_groups,
 )  # fmt: skip
 APIS = (api.root, api.api, routes_consoles.page)

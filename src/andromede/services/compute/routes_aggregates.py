@@ -13,6 +13,7 @@ from andromede.core.clock import iso_micro, now
 from andromede.core.context import Context
 from andromede.core.errors import BadRequest, Conflict, NotFound
 from andromede.core.ids import new_id
+from andromede.http.response import Response
 from andromede.http.wire import Body
 from andromede.services.compute.api import admin, api
 from andromede.services.compute.tables import host, server
@@ -154,12 +155,13 @@ def update_aggregate(ctx: Context, aggregate_id: str, body: AggregateBody) -> di
 
 
 @api.delete(_ONE, policy=admin("os-aggregates:delete"), status=200)
-def delete_aggregate(ctx: Context, aggregate_id: str) -> None:
+def delete_aggregate(ctx: Context, aggregate_id: str) -> Response:
     """Delete an aggregate that has no hosts."""
     row = _find(ctx, aggregate_id)
     if _hosts(ctx.db, row.id):
         raise BadRequest(f"Cannot remove aggregate {aggregate_id}: it is not empty.")
     ctx.db.execute(delete(aggregate).where(aggregate.c.id == row.id))
+    return Response(status=200)
 
 
 def _host(ctx: Context, name: str) -> Any:

@@ -18,7 +18,7 @@ from andromede.services.compute import consoles, servers
 from andromede.services.compute.api import admin, api, member
 
 _ACTION = "/servers/{server_id}/action"
-_ANYONE = Policy("compute:console", Level.PUBLIC)
+_ANYONE = Policy("console:page", Level.PUBLIC)
 _KINDS = {("vnc", "novnc"): "vnc", ("serial", "serial"): "serial"}
 _MEDIA = {".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
 _SAFE = [

@@ -112,7 +112,7 @@ _EXTENSIONS = {
     "os-rescue": "Rescue", "os-shelve": "Shelve", "os-create-backup": "CreateBackup", "os-deferred-delete": "DeferredDelete",
     "os-aggregates": "Aggregates", "os-migrations": "Migrations", "os-consoles": "Consoles", "os-remote-consoles": "Consoles",
     "os-server-external-events": "ServerExternalEvents", "os-server-password": "ServerPassword", "os-admin-actions": "AdminActions",
-    "os-instance-usage-audit-log": "InstanceUsageAuditLog",
+    "os-instance-usage-audit-log": "InstanceUsageAuditLog", "os-migrate-server": "MigrateServer", "os-evacuate": "Evacuate",
 }  # fmt: skip
 
 

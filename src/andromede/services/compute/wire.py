@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType, field
 
-from andromede.http.wire import Body, Text255, Wire, since, until
+from andromede.http.wire import Body, Text255, Wire, between, since, until
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 Metadata = dict[Annotated[str, msgspec.Meta(min_length=1, max_length=255)], Text255]
@@ -316,6 +316,21 @@ class CreateBackup(Body, kw_only=True):
     backup_type: Annotated[str, msgspec.Meta(max_length=255)]
     rotation: Annotated[int, msgspec.Meta(ge=0)]
     metadata: Metadata | UnsetType = UNSET
+
+
+class Migrate(Body, kw_only=True):
+    """The migrate action: where to."""
+
+    host: Annotated[str | None, since("2.56")] | UnsetType = UNSET
+
+
+class Evacuate(Body, kw_only=True):
+    """The evacuate action."""
+
+    host: Annotated[str, msgspec.Meta(min_length=1, max_length=255)] | None | UnsetType = UNSET
+    admin_pass: str | UnsetType = field(name="adminPass", default=UNSET)
+    shared: Annotated[bool, until("2.13")] | UnsetType = field(name="onSharedStorage", default=UNSET)
+    force: Annotated[bool, between("2.29", "2.67")] | UnsetType = UNSET
 
 
 class Unshelve(Body, kw_only=True):

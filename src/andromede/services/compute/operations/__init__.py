@@ -7,6 +7,7 @@ from andromede.services.compute.operations import rebuild, resize, shelve
 from andromede.services.compute.operations.base import fail, finish, write
 from andromede.services.compute.operations.build import BUILD
 from andromede.services.compute.operations.delete import DELETE
+from andromede.services.compute.operations.evacuate import EVACUATE
 from andromede.services.compute.operations.power import POWER
 from andromede.services.compute.operations.rebuild import REBUILD, RESCUE, UNRESCUE
 from andromede.services.compute.operations.resize import CONFIRM, RESIZE, REVERT
@@ -14,8 +15,8 @@ from andromede.services.compute.operations.shelve import OFFLOAD, SHELVE, UNSHEL
 from andromede.services.compute.operations.snapshot import SNAPSHOT, abandon
 
 __all__ = [
-    "BUILD", "CONFIRM", "DELETE", "KINDS", "OFFLOAD", "POWER", "REBUILD", "RESCUE", "RESIZE", "REVERT", "SHELVE", "SNAPSHOT", "UNRESCUE",
+    "BUILD", "CONFIRM", "DELETE", "EVACUATE", "KINDS", "OFFLOAD", "POWER", "REBUILD", "RESCUE", "RESIZE", "REVERT", "SHELVE", "SNAPSHOT", "UNRESCUE",
     "UNSHELVE", "abandon", "fail", "finish", "write",
 ]  # fmt: skip
 
-KINDS = (BUILD, POWER, DELETE, SNAPSHOT, *resize.KINDS, *rebuild.KINDS, *shelve.KINDS)
+KINDS = (BUILD, POWER, DELETE, SNAPSHOT, EVACUATE, *resize.KINDS, *rebuild.KINDS, *shelve.KINDS)
