@@ -93,6 +93,8 @@ def rebuild(ctx: Context, server_id: str, wanted: Rebuild) -> tuple[Any, str]:
             facts[name] = value
     if "name" in facts and not facts["name"].strip():
         raise BadRequest("Invalid input for field/attribute name. The name must not be blank.")
+    if "hostname" in facts:
+        servers.check_hostname(ctx, facts["hostname"])
     if facts.get("user_data"):
         _check_base64(facts["user_data"], "user_data")
     for name in ("access_ipv4", "access_ipv6"):

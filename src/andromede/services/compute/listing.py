@@ -28,6 +28,8 @@ _SORTABLE = {
 def listing(ctx: Context) -> paging.Page:
     """A page of the servers asked for, newest first unless sorted otherwise."""
     query = _filtered(ctx)
+    if ctx.query.get("limit") == "0":
+        return paging.Page([], more=False)
     default: list[paging.Key] = [(server.c.created, True), (server.c.id, True)]
     return paging.page(
         ctx.db, query, server, keys=paging.sort_of(ctx, _SORTABLE, default), limit=paging.limit_of(ctx, most=MOST),

@@ -14,6 +14,7 @@ from andromede.services.compute import (
     routes_life,
     routes_limits,
     routes_moves,
+    routes_networks,
     routes_operator,
     routes_security_groups,
     routes_servers,
@@ -22,6 +23,7 @@ from andromede.services.compute import (
 
 MODULES = (
     routes_servers, routes_life, routes_actions, routes_consoles, routes_flavors, routes_keypairs, routes_limits, routes_groups, routes_tags,
-    routes_interfaces, routes_aggregates, routes_events, routes_images, routes_moves, routes_operator, routes_security_groups,
+    routes_interfaces, routes_aggregates, routes_events, routes_images, routes_moves, routes_networks,
+    routes_operator, routes_security_groups,
 )  # fmt: skip
 APIS = (api.root, api.api, routes_consoles.page)

@@ -10,7 +10,7 @@ from andromede.core.errors import BadRequest, Conflict, NotFound
 from andromede.http.policy import Level, Policy
 from andromede.http.response import Response
 from andromede.http.versions import show
-from andromede.services.compute import life, listing, operations, servers, state, view
+from andromede.services.compute import hosts, life, listing, operations, servers, state, view
 from andromede.services.compute.api import VERSIONS, admin, api, member, reader, root
 from andromede.services.compute.routes_life import reset
 from andromede.services.compute.wire import (
@@ -311,6 +311,13 @@ def reset_state(ctx: Context, server_id: str, body: ResetState) -> None:
     reset(ctx, row, body.state)
 
 
+@api.action(_ACTION, "injectNetworkInfo", policy=admin("os-admin-actions:inject_network_info"))
+def inject_network_info(ctx: Context, server_id: str) -> None:
+    """Tell the server's host anew what its network is; its metadata says so at once."""
+    row = servers.find(ctx, server_id)
+    hosts.changed(ctx.db, ctx.parts.operations, row["host"])
+
+
 @api.get(_SERVER + "/diagnostics", policy=admin("os-server-diagnostics"), tx="none")
 def diagnostics(ctx: Context, server_id: str) -> dict[str, Any]:
     """Counters of a running guest, as its host sees them."""
@@ -319,7 +326,8 @@ def diagnostics(ctx: Context, server_id: str) -> dict[str, Any]:
     ctx.bind(None)
     if row["vm_state"] != "active" or row["host"] is None:
         raise Conflict(f"Instance {server_id} is in power state {row['seen_state']}; diagnostics need a running guest.")
-    return dict(ctx.parts.hosts.diagnostics(row["host"], row["id"]))
+    # the API has names for drivers; what drives QEMU is libvirt there
+    return dict(ctx.parts.hosts.diagnostics(row["host"], row["id"])) | {"driver": "libvirt"}
 
 
 @api.get(_SERVER + "/os-server-password", policy=reader("os-server-password:show"))

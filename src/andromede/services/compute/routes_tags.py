@@ -113,6 +113,7 @@ _EXTENSIONS = {
     "os-aggregates": "Aggregates", "os-migrations": "Migrations", "os-consoles": "Consoles", "os-remote-consoles": "Consoles",
     "os-server-external-events": "ServerExternalEvents", "os-server-password": "ServerPassword", "os-admin-actions": "AdminActions",
     "os-instance-usage-audit-log": "InstanceUsageAuditLog", "os-migrate-server": "MigrateServer", "os-evacuate": "Evacuate",
+    "os-floating-ips": "FloatingIps", "os-networks": "Networks",
 }  # fmt: skip
 
 

@@ -151,14 +151,22 @@ def _check_texts(ctx: Context, wanted: NewServer) -> None:
         raise Forbidden("Personality file limit exceeded.")
     check_address(wanted.access_ipv4, 4, "accessIPv4")
     check_address(wanted.access_ipv6, 6, "accessIPv6")
-    if wanted.hostname is not UNSET and not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?", wanted.hostname):
-        raise BadRequest("Invalid input for field/attribute hostname. It must be a host name.")
+    if wanted.hostname is not UNSET:
+        check_hostname(ctx, wanted.hostname)
     if len(wanted.tags or []) > 50:
         raise BadRequest("A server can have 50 tags at most.")
     if any("/" in tag or "," in tag for tag in wanted.tags or []):
         raise BadRequest("A tag must not hold '/' or ','.")
     if (wanted.host is not UNSET or wanted.hypervisor_hostname is not UNSET) and not ctx.caller.admin:
         ctx.refuse("compute:servers:create:requested_destination")
+
+
+def check_hostname(ctx: Context, name: str) -> None:
+    """Raise BadRequest for what is no host name; from 2.94 on it may be a whole domain name."""
+    label = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+    pattern = rf"{label}(\.{label})*" if ctx.at_least("2.94") else label
+    if len(name) > 255 or not re.fullmatch(pattern, name):
+        raise BadRequest("Invalid input for field/attribute hostname. It must be a host name.")
 
 
 def canonical(text: Any) -> str:
@@ -271,6 +279,8 @@ def change(ctx: Context, server_id: str, wanted: ServerChange) -> Any:
     row = find(ctx, server_id)
     check_address(wanted.access_ipv4, 4, "accessIPv4")
     check_address(wanted.access_ipv6, 6, "accessIPv6")
+    if wanted.hostname is not UNSET:
+        check_hostname(ctx, wanted.hostname)
     if wanted.disk_config is not UNSET and wanted.disk_config not in ("AUTO", "MANUAL"):
         raise BadRequest("OS-DCF:diskConfig must be either 'MANUAL' or 'AUTO'.")
     if wanted.name is not UNSET and not wanted.name.strip():

@@ -62,6 +62,8 @@ def changed(ctx: Context, row: Any, *, rebuilt: bool = False) -> Server:
     if not ctx.at_least("2.75"):
         for name in (*_LATER, *(() if rebuilt and ctx.at_least("2.54") else ("key_name",))):
             setattr(shown, name, UNSET)
+        for one in (one for entries in shown.addresses.values() for one in entries):
+            one.type, one.mac = UNSET, UNSET
     if rebuilt:
         shown.user_data, shown.own_user_data = UNSET, row["user_data"]
     return shown

@@ -129,8 +129,8 @@ class Address(Wire, kw_only=True):
 
     version: int
     addr: str
-    type: str = field(name="OS-EXT-IPS:type")
-    mac: str = field(name="OS-EXT-IPS-MAC:mac_addr")
+    type: str | UnsetType = field(name="OS-EXT-IPS:type")
+    mac: str | UnsetType = field(name="OS-EXT-IPS-MAC:mac_addr")
 
 
 class FlavorInServer(Wire, kw_only=True):
