@@ -19,7 +19,7 @@ GUEST = Guest(
     config_drive="/iso",
 )
 FILES = Files(
-    qmp=3, serial=4, agent=5, log=6, config=12, taps={"p1": 10, "p2": 11},
+    qmp=3, serial=4, agent=5, log=6, config=12, taps={"p1": [10], "p2": [11]},
     disks={"root": 7, "data-with-a-name-of-more": 8}, bases={"root": 9},
 )  # fmt: skip
 

@@ -281,7 +281,7 @@ class HostLoop:
             await asyncio.to_thread(build, drive_path(self._folder, wish.id), wish.files)
         owner = await self._hypervisor.owner(wish.id)
         for nic in wish.nics:
-            await self._plug.ensure(Plugged(port_id=nic.port_id, mac=nic.mac, mtu=nic.mtu, owner=owner))
+            await self._plug.ensure(Plugged(port_id=nic.port_id, mac=nic.mac, mtu=nic.mtu, owner=owner, queues=wish.queues))
         return guest_of(wish, self._folder, paths)
 
     async def _remove(self, guest_id: str) -> None:

@@ -28,6 +28,10 @@ MOST_NICS = 16
 """The most network cards that a guest can have, so that there is room for each even if all are plugged while it runs."""
 
 
+TPM, SECURE_BOOT = "COMPUTE_SECURITY_TPM_2_0", "COMPUTE_SECURITY_UEFI_SECURE_BOOT"
+"""The traits of hosts that guests with a TPM, or with secure boot, can run on."""
+
+
 class Power(StrEnum):
     """What a guest is asked to be."""
 
@@ -155,7 +159,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     """What the host offers. `acceleration`: `kvm` (proved by a guest) or `tcg`; `why` says in a sentence why not KVM.
 
     limits: which limits on guests the host enforces, and why others are missing, in a sentence.
-    traits: what else it can do, in the words of os-traits.
+    traits: what else it can do, in the words of os-traits. booted: when the host was started, in seconds since the epoch; 0 unknown.
     """
 
     hypervisor: str
@@ -170,6 +174,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     cpu_model: str
     limits: str = ""
     traits: tuple[str, ...] = ()
+    booted: int = 0
 
 
 class Hypervisor(Protocol):

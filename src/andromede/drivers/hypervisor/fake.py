@@ -19,7 +19,7 @@ from andromede.core.clock import monotonic
 from andromede.core.errors import DriverError
 from andromede.core.ids import is_id
 from andromede.core.units import GIB, KIB, MIB
-from andromede.drivers.hypervisor import Guest, Host, Power, Seen, State
+from andromede.drivers.hypervisor import SECURE_BOOT, TPM, Guest, Host, Power, Seen, State
 from andromede.drivers.hypervisor.checks import check, check_id
 
 _KEPT = 100 * KIB
@@ -125,6 +125,7 @@ class Fake:
             memory_free=self._memory - sum(guest.memory for guest in taken),
             cpu_model="none",
             limits=self.limits,
+            traits=(TPM, SECURE_BOOT),
         )
 
     async def observe(self) -> list[Seen]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from andromede.core.errors import BadRequest
+from andromede.drivers.hypervisor import SECURE_BOOT, TPM
 
 BUSES = ("virtio", "scsi", "sata", "ide")
 MODELS = ("virtio", "e1000", "e1000e", "rtl8139", "vmxnet3")
@@ -63,6 +64,12 @@ def of(properties: Mapping[str, str], extra_specs: Mapping[str, str], vcpus: int
         "huge_pages": _pages(properties, extra_specs) in ("large", "2MB", "2048"),
         "queues": min(vcpus, 16) if multiqueue and model == "virtio" else 1,
     }
+
+
+def traits(properties: Mapping[str, str], extra_specs: Mapping[str, str]) -> set[str]:
+    """What a host must be able to do."""
+    wanted = {TPM: extra_specs.get("hw:tpm_version", properties.get("hw_tpm_version")), SECURE_BOOT: _secure(properties, extra_specs)}
+    return {name for name, needed in wanted.items() if needed}
 
 
 def _secure(properties: Mapping[str, str], extra_specs: Mapping[str, str]) -> bool:

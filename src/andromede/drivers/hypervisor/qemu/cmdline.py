@@ -27,7 +27,7 @@ _SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=d
 
 
 class Files(msgspec.Struct, kw_only=True):
-    """Numbers of files that the process inherits. disks, bases: by disk id. taps: by port id. Unused ones are None."""
+    """Numbers of files that the process inherits. disks, bases: by disk id. taps: by port id, one a queue. Unused ones are None."""
 
     qmp: int
     serial: int
@@ -35,12 +35,13 @@ class Files(msgspec.Struct, kw_only=True):
     log: int
     disks: dict[str, int] = {}
     bases: dict[str, int] = {}
-    taps: dict[str, int] = {}
+    taps: dict[str, list[int]] = {}
     config: int | None = None
     kernel: int | None = None
     initrd: int | None = None
     code: int | None = None
     vars: int | None = None
+    tpm: int | None = None
 
     def sets(self) -> list[int]:
         """Those that QEMU opens as fdsets."""
@@ -49,8 +50,8 @@ class Files(msgspec.Struct, kw_only=True):
 
     def all(self) -> list[int]:
         """Every one."""
-        single = [self.qmp, self.serial, self.agent, self.kernel, self.initrd]
-        return [fd for fd in [*single, *self.taps.values()] if fd is not None] + self.sets()
+        single = [self.qmp, self.serial, self.agent, self.kernel, self.initrd, self.tpm]
+        return [fd for fd in [*single, *(fd for queues in self.taps.values() for fd in queues)] if fd is not None] + self.sets()
 
 
 class Before(msgspec.Struct, frozen=True):
@@ -137,13 +138,18 @@ def build(guest: Guest, files: Files, *, tag: str, kvm: bool, paused: bool = Fal
     for node in _nodes(guest, files):
         arguments += ["-blockdev", json.dumps(node)]
     for nic in guest.nics:
-        arguments += ["-netdev", f"tap,id=net-{nic.port_id},fd={files.taps[nic.port_id]},vhost=off"]
+        queues = files.taps[nic.port_id]
+        fds = f"fd={queues[0]}" if len(queues) == 1 else f"fds={':'.join(map(str, queues))}"
+        arguments += ["-netdev", f"tap,id=net-{nic.port_id},{fds},vhost=off"]
     for device in [*bus.ports, *devices]:
         arguments += ["-device", json.dumps(device)]
     if files.kernel is not None:
         arguments += ["-kernel", f"/proc/self/fd/{files.kernel}", "-append", guest.cmdline]
         if files.initrd is not None:
             arguments += ["-initrd", f"/proc/self/fd/{files.initrd}"]
+    if files.tpm is not None:
+        arguments += ["-chardev", f"socket,id=tpm,fd={files.tpm}", "-tpmdev", "emulator,id=tpm0,chardev=tpm"]
+        arguments += ["-device", f"{guest.tpm},tpmdev=tpm0"]
     if before is not None:
         arguments += ["-incoming", "defer"]
     return [*arguments, "-S"] if paused or before is not None else arguments
@@ -156,6 +162,11 @@ def _machine(guest: Guest, files: Files, *, older: bool, kvm: bool, exact: str) 
     if not older:
         machine += f",smbus=off,smm={'on' if guest.secure_boot else 'off'},sata={'on' if sata else 'off'}"
     machine += ",dump-guest-core=off"
+    pages: list[str] = []
+    if guest.huge_pages:
+        machine += ",memory-backend=pages"
+        size = f"{math.ceil(guest.memory / MIB)}M"
+        pages = ["-object", f"memory-backend-memfd,id=pages,size={size},hugetlb=on,hugetlbsize=2M,prealloc=on"]
     if files.code is not None:
         machine += ",pflash0=code,pflash1=vars"
     if kvm:
@@ -166,7 +177,7 @@ def _machine(guest: Guest, files: Files, *, older: bool, kvm: bool, exact: str) 
         # Five-level paging makes every page walk of TCG longer; the buffer would otherwise take a quarter of the memory.
         accel = ["-accel", "tcg,thread=multi,tb-size=64", "-cpu", "max,la57=off"]
     return [
-        "-machine", machine, *accel, "-global", f"{sleep}.disable_s3=1", "-global", f"{sleep}.disable_s4=1",
+        *pages, "-machine", machine, *accel, "-global", f"{sleep}.disable_s3=1", "-global", f"{sleep}.disable_s4=1",
         "-smp", f"cpus={guest.vcpus}", "-m", f"size={math.ceil(guest.memory / MIB)}M", "-uuid", guest.id,
         "-smbios", f"type=1,manufacturer={_MAKER},product={_PRODUCT},serial={guest.id},uuid={guest.id},family=Virtual Machine",
         "-smbios", f"type=3,manufacturer={_MAKER},asset={_PRODUCT}",
@@ -239,4 +250,6 @@ def card(nic: Nic) -> dict[str, object]:
     """The device of a network card, without its place."""
     device: dict[str, object] = {"driver": _CARDS[nic.model], "id": f"nic-{nic.port_id}", "netdev": f"net-{nic.port_id}"}
     device |= {"mac": nic.mac, "romfile": ""}
+    if nic.queues > 1:
+        device |= {"mq": True, "vectors": 2 * nic.queues + 2}
     return device | {"host_mtu": nic.mtu} if nic.model == "virtio" else device

@@ -21,7 +21,7 @@ from andromede.core.errors import DriverError
 from andromede.core.units import MIB
 from andromede.drivers.hypervisor import Guest, Host, Power, Seen, State
 from andromede.drivers.hypervisor.checks import check, check_id, public
-from andromede.drivers.hypervisor.qemu import cmdline, console, counters, disks, files, hotplug, process, saved, streams
+from andromede.drivers.hypervisor.qemu import cmdline, console, counters, disks, files, hotplug, process, saved, streams, tpm
 from andromede.drivers.hypervisor.qemu.capture import Captures
 from andromede.drivers.hypervisor.qemu.cgroup import Cgroups
 from andromede.drivers.hypervisor.qemu.live import Live, Lives
@@ -362,6 +362,8 @@ class Qemu:
         record.asked, record.ended, record.fault, record.cut = 0.0, "", None, ()
         with ExitStack() as stack:
             opened = files.open_all(stack, folder, guest, uid=uid, vnet_hdr=self._vnet_hdr)
+            if guest.tpm:
+                opened.tpm = await asyncio.to_thread(partial(tpm.start, stack, folder, uid=uid, groups=joins))
             self._store.save(record)
             arguments = cmdline.build(guest, opened, tag=self._tag, kvm=kvm, paused=guest.power is Power.PAUSED, before=was)
             run = partial(
