@@ -298,7 +298,7 @@ def console_output(ctx: Context, server_id: str, body: ConsoleOutput | None = No
         if length < -1:
             raise BadRequest("Invalid input for field/attribute length. It must be -1 or more.")
         if length >= 0:
-            text = "\n".join(text.split("\n")[-length - 1 :]) if length else ""
+            text = "\n".join(text.split("\n")[-length:]) if length else ""
     return {"output": text}
 
 
