@@ -5,9 +5,7 @@ import time
 
 from andromede.drivers.hypervisor import MOST_NICS
 from tests.api.test_compute_small import V, at, ok
-from tests.api.test_servers import new, ready, show
-
-assert ready
+from tests.api.test_servers import new, show
 
 
 def test_tags(ready):

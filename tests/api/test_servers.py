@@ -11,19 +11,6 @@ from andromede.services.compute import hosts
 V = "openstack-api-version"
 
 
-@pytest.fixture
-def ready(cloud):
-    """A cloud with an image and a network of the project demo."""
-    image = cloud.admin.post("/image/v2/images", {"name": "img", "disk_format": "raw", "container_format": "bare", "visibility": "public"}).json
-    put = cloud.admin.put(f"/image/v2/images/{image['id']}/file", b"\0" * 65536, headers={"content-type": "application/octet-stream"})
-    assert put.status == 204, put
-    network = cloud.user.post("/network/v2.0/networks", {"network": {"name": "net"}}).json["network"]
-    facts = {"network_id": network["id"], "ip_version": 4, "cidr": "10.1.0.0/24"}
-    assert cloud.user.post("/network/v2.0/subnets", {"subnet": facts}).status == 201
-    cloud.image, cloud.network = image["id"], network["id"]
-    return cloud
-
-
 def new(cloud, client=None, *, version="2.1", status=202, settle=True, **values):
     body = {"name": "one", "imageRef": cloud.image, "flavorRef": "1", "networks": [{"uuid": cloud.network}], **values}
     body = {key: value for key, value in body.items() if value is not None}

@@ -53,8 +53,8 @@ def configure(path: Path, *, url: str, password: str, admin: Any, lock: Path) ->
             "min_microversion": "2.1", "max_microversion": "2.96",
         },
         "compute-feature-enabled": {
-            "resize": False, "snapshot": False, "suspend": False, "shelve": False, "rescue": False, "cold_migration": False,
-            "live_migration": False, "vnc_console": False, "serial_console": False, "attach_encrypted_volume": False,
+            "resize": True, "snapshot": True, "suspend": True, "shelve": True, "rescue": True, "cold_migration": False, "stable_rescue": True,
+            "live_migration": False, "vnc_console": True, "serial_console": False, "attach_encrypted_volume": False,
             "swap_volume": False, "volume_multiattach": False, "personality": True, "config_drive": True, "pause": True,
             "console_output": True, "metadata_service": True, "interface_attach": True, "change_password": False, "disk_config": True,
         },

@@ -27,10 +27,9 @@ from andromede.engine.engine import Engine
 from andromede.engine.model import Kind, Later, Step
 from andromede.engine.tables import operation
 from andromede.run import supervisor
-from tests.api.test_servers import act, new, ready, show
+from tests.api.test_servers import act, new, show
 from tests.real import RealCloud
 
-__all__ = ["ready"]
 NETWORKS = "/network/v2.0/networks"
 
 

@@ -45,6 +45,7 @@ class World:
     """A driver, and a hand that reaches into its guests."""
 
     driver: Hypervisor
+    folder: Path
 
     def guest(self, **changes: Any) -> Guest:
         """A guest that can boot."""
@@ -73,6 +74,24 @@ class World:
 
     async def up(self, guest_id: str, times: int = 1) -> None:
         """Wait until the guest has booted so many times."""
+
+    async def plugged(self, guest: Guest, patience: float = 20.0) -> None:
+        """Call ensure until the guest has exactly its cards."""
+        deadline = monotonic() + patience
+        while set((await self.driver.ensure(guest)).nics) != {nic.port_id for nic in guest.nics}:
+            assert monotonic() < deadline
+            await asyncio.sleep(0.03)
+
+    async def captured(self, guest: Guest, id_: str, patience: float = 20.0) -> None:
+        """Call ensure until a copy is whole."""
+        deadline = monotonic() + patience
+        while (seen := await self.driver.ensure(guest)).captures.get(id_) != "":
+            assert id_ not in seen.captures, seen
+            assert monotonic() < deadline
+            await asyncio.sleep(0.03)
+
+    async def alive(self, guest_id: str) -> None:
+        """Make sure that the guest answers what is typed."""
 
     async def restart(self) -> None:
         """A fresh driver object, as after our process was started anew."""
@@ -163,6 +182,10 @@ class QemuWorld(World):
 
     def pids(self, guest_id: str) -> list[int]:
         return [found.pid for found in processes.scan(self.tag) if found.guest_id == guest_id]
+
+    async def alive(self, guest_id: str) -> None:
+        self.type(guest_id, b"d")
+        await self.says(guest_id, b"guest is deaf")
 
     async def power_off(self, guest_id: str) -> None:
         await self.up(guest_id)

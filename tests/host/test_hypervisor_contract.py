@@ -14,7 +14,7 @@ import pytest
 from andromede.core.errors import DriverError
 from andromede.core.ids import new_id
 from andromede.core.units import MIB
-from andromede.drivers.hypervisor import MOST_NICS, Disk, Guest, Nic, Power, State
+from andromede.drivers.hypervisor import MOST_NICS, Capture, Disk, Guest, Nic, Power, State
 from tests.host.hypervisors import HAVE_QEMU, LETTING_GO, WHY_NOT, FakeWorld, QemuWorld, World
 
 pytestmark = [
@@ -464,3 +464,114 @@ async def test_wrong_descriptions_are_refused(world: World) -> None:
         with pytest.raises(DriverError):
             await verb("../../etc")
     assert await world.driver.observe() == []
+
+
+@contract
+async def test_suspend_and_resume(world: World) -> None:
+    """What the guest held in memory goes on, also when a fresh driver resumes it; a higher boots starts it afresh."""
+    nic = await world.nic(guest_id := str(new_id()))
+    guest = world.guest(id=guest_id, nics=(nic,))
+    await world.until(guest, State.RUNNING)
+    await world.up(guest.id)
+    late = await world.nic(guest.id)
+    guest = asked(guest, nics=(nic, late))
+    await world.plugged(guest)
+    asleep = asked(guest, power=Power.SUSPENDED)
+    seen = await world.until(asleep, State.SUSPENDED)
+    assert (seen.boots, seen.started) == (0, 0.0)
+    assert await world.driver.ensure(asleep) == seen
+    await world.restart()
+    assert (await world.seen(guest.id)).state is State.SUSPENDED
+    assert (await world.driver.ensure(asleep)).state is State.SUSPENDED
+    await world.until(guest, State.RUNNING)
+    await world.plugged(guest)
+    await world.alive(guest.id)
+    assert (await world.driver.console(guest.id)).count(b"guest is up") <= 1
+    await world.until(asleep, State.SUSPENDED)
+    again = asked(guest, boots=1)
+    await world.until(again, State.RUNNING)
+    await world.up(guest.id, times=2)
+
+
+@contract
+async def test_a_suspend_that_is_taken_back(world: World) -> None:
+    guest = world.guest()
+    await world.until(guest, State.RUNNING)
+    await world.driver.ensure(asked(guest, power=Power.SUSPENDED))
+    await world.until(guest, State.RUNNING)
+    await world.until(asked(guest, power=Power.SUSPENDED), State.SUSPENDED)
+    assert (await world.until(asked(guest, power=Power.STOPPED), State.STOPPED)).fault is None
+    await world.until(guest, State.RUNNING)
+
+
+@contract
+async def test_copies_of_disks(world: World) -> None:
+    """Of a guest that runs, is suspended, or does not run; each is whole before it has its name, and made once."""
+    guest = world.guest()
+    folder = world.folder.parent / "copies"
+    folder.mkdir(exist_ok=True)
+
+    def capture(name: str) -> Capture:
+        return Capture(id=name, disk=guest.disks[0].id, path=str(folder / name))
+
+    if not guest.disks:
+        guest = asked(guest, disks=(Disk(id="root", size=2 * MIB),))
+    await world.until(guest, State.RUNNING)
+    for number, power in enumerate((Power.RUNNING, Power.SUSPENDED, Power.STOPPED)):
+        one = capture(f"copy-{number}")
+        wanted = asked(guest, power=power, captures=(one,))
+        await world.captured(wanted, one.id)
+        assert (folder / one.id).read_bytes()[:4] == b"QFI\xfb"
+        (folder / one.id).unlink()
+        assert (await world.driver.ensure(wanted)).captures == {one.id: ""}
+        assert not (folder / one.id).exists(), "made once"
+        assert (await world.driver.ensure(asked(guest, power=power))).captures == {}
+    await world.until(guest, State.RUNNING)
+    await world.driver.ensure(asked(guest, captures=(capture("dropped"),)))
+    await world.driver.ensure(guest)
+    await world.driver.ensure(asked(guest, captures=(capture("removed"),)))
+    await world.driver.remove(guest.id)
+    assert list(folder.iterdir()) == []
+
+
+@contract
+async def test_disks_are_kept_as_they_were_at_a_point(world: World) -> None:
+    guest = world.guest(disks=world.guest().disks[:1] or (Disk(id="root", size=2 * MIB),))
+    (root,) = guest.disks
+    await world.until(guest, State.RUNNING)
+    marked = msgspec.structs.replace(root, size=root.size + MIB, points=("before",))
+    await world.until(asked(guest, disks=(marked,), boots=1), State.RUNNING)
+    back = msgspec.structs.replace(root, id="root.1", past=(root.id, "before"))
+    seen = await world.until(asked(guest, disks=(back,), boots=2), State.RUNNING)
+    assert (seen.boots, seen.fault) == (2, None)
+    kept = msgspec.structs.replace(back, points=("again",))
+    await world.until(asked(guest, disks=(kept,), boots=3), State.RUNNING)
+    assert (await world.driver.ensure(asked(guest, disks=(back,), boots=3))).fault is None
+
+
+@contract
+async def test_a_guest_is_rescued_from_another_disk(world: World) -> None:
+    guest = world.guest(disks=world.guest().disks[:1] or (Disk(id="root", size=2 * MIB),))
+    (root,) = guest.disks
+    for number, stable in enumerate((False, True)):
+        extra = msgspec.structs.replace(root, id="rescue")
+        disks = (root, extra) if stable else (extra, root)
+        await world.until(asked(guest, disks=disks, boot_from="rescue", boots=2 * number + 1), State.RUNNING)
+        await world.until(asked(guest, boots=2 * number + 2), State.RUNNING)
+
+
+@contract
+async def test_consoles_are_opened_while_a_guest_runs(world: World) -> None:
+    guest = world.guest()
+    with pytest.raises(DriverError):
+        await world.driver.open(guest.id, "vnc")
+    await world.until(guest, State.RUNNING)
+    await world.up(guest.id)
+    with await world.driver.open(guest.id, "vnc") as line:
+        line.settimeout(10)
+        assert (await asyncio.to_thread(line.recv, 12)).startswith(b"RFB 003")
+    with await world.driver.open(guest.id, "serial") as line, await world.driver.open(guest.id, "serial") as other:
+        line.settimeout(10)
+        other.settimeout(10)
+    with pytest.raises(DriverError):
+        await world.driver.open(guest.id, "spice")

@@ -9,7 +9,7 @@ import time
 
 import msgspec
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from andromede.core.errors import CloudError
 from andromede.engine.client import LIVE
@@ -17,13 +17,16 @@ from andromede.engine.model import Later, Work
 from andromede.engine.tables import operation
 from andromede.run import wiring
 from andromede.services.compute import hosts
-from andromede.services.compute.tables import action, server, server_tag
+from andromede.services.compute.tables import action as actions
+from andromede.services.compute.tables import host, server, server_tag
+from andromede.services.compute.tables_hosts import inventory
 from andromede.services.image import reconcile
-from andromede.services.image.tables import task
+from andromede.services.image.tables import image, task
 from andromede.services.network.tables import port
 from tests.api.images import active, create, files, show, upload
 from tests.cloud import Cloud
 
+AWAY = "SHELVED_OFFLOADED"
 TOLD = "The test told this step to fail."
 KINDS = {kind.name: kind for kind in wiring.kinds()}
 STEPS = [(kind.name, step.name) for kind in KINDS.values() for step in kind.steps]
@@ -34,12 +37,16 @@ IMAGES = "/image/v2/images"
 class Servers:
     """A server on which an operation is begun; `power` is a server that runs first, `delete` too."""
 
-    def __init__(self, cloud, *, first=False, begin=None, ends="ACTIVE"):
-        self.cloud, self.first, self.begin, self.ends = cloud, first, begin, ends
+    def __init__(self, cloud, *, first=False, before=(), begin=None, ends="ACTIVE", falls="ERROR", ram=128, guests=1):
+        self.cloud, self.first, self.before, self.begin, self.ends = cloud, first or bool(before), before, begin, ends
+        self.falls, self.ram, self.guests = falls, ram, guests
 
     def prepare(self):
         self.id = self._create() if self.first else None
         self.cloud.settle()
+        for step in self.before:
+            step(self.cloud.user, self.id)
+            self.cloud.settle()
 
     def start(self):
         self.id = self.id or self._create()
@@ -62,22 +69,29 @@ class Servers:
     def succeeded(self):
         assert self._show()["status"] == self.ends
         if self.ends != "DELETED":
-            assert len(books(self.cloud)) == len(self.cloud.plugs["host-1"].taps) == 1
-            with self.cloud.database.read() as db:
-                assert hosts.used(db)["host-1"].ram == 128
+            until(lambda: len(books(self.cloud)) == len(taps(self.cloud)) == self.guests)
+            self._room()
+
+    def _room(self):
+        with self.cloud.database.read() as db:
+            assert sum(one.ram for one in hosts.used(db).values()) == self.ram
+            counted = db.scalar(select(func.sum(inventory.c.used)).where(inventory.c.resource_class == "MEMORY_MB"))
+            assert counted == self.ram
 
     def unwound(self):
         shown = self._show()
-        assert shown["status"] == "ERROR"
-        assert shown["fault"]["message"] == TOLD
+        assert shown["status"] in self.falls.split()
+        if self.falls == "ERROR":
+            assert shown["fault"]["message"] == TOLD
         with self.cloud.database.read() as db:
             row = db.execute(select(server).where(server.c.id == self.id)).one()
-            ended = db.scalars(select(action.c.result).where(action.c.server_id == self.id).order_by(action.c.id.desc())).first()
+            ended = db.scalars(select(actions.c.result).where(actions.c.server_id == self.id).order_by(actions.c.id.desc())).first()
         assert row.task_state is None
         assert ended == "Error"
+        assert row.captures is None
         if not self.first:
             assert (row.host, row.placed) == (None, False)
-            until(lambda: books(self.cloud) == {} and self.cloud.plugs["host-1"].taps == {})
+            until(lambda: books(self.cloud) == {} and taps(self.cloud) == {})
 
     def delete(self):
         self.cloud.user.delete(f"{SERVERS}/{self.id}")
@@ -85,19 +99,65 @@ class Servers:
 
     def nothing_left(self):
         assert self._show()["status"] == "DELETED"
-        until(lambda: books(self.cloud) == {} and self.cloud.plugs["host-1"].taps == {})
+        until(lambda: books(self.cloud) == {} and taps(self.cloud) == {})
         until(lambda: list((self.cloud.folder / "host-1" / "drives").iterdir()) == [])
-        until(lambda: self.cloud.plugs["host-1"].ends == {})
+        until(lambda: all(one.ends == {} for one in self.cloud.plugs.values()))
         with self.cloud.database.read() as db:
             assert hosts.used(db) == {}
             assert db.scalar(select(func.count()).where(port.c.device_owner.startswith("compute:"))) == 0
             assert db.scalar(select(func.count()).where(server.c.deleted.is_(None))) == 0
             row = db.execute(select(server).where(server.c.id == self.id)).one()
             assert (row.user_data, row.files, row.host, row.placed, row.seen_state) == (None, {}, None, False, "absent")
-            assert db.scalar(select(func.count()).where(action.c.server_id == self.id, action.c.finished.is_(None))) == 0
+            assert db.scalar(select(func.count()).where(actions.c.server_id == self.id, actions.c.finished.is_(None))) == 0
             assert db.scalar(select(func.count()).select_from(server_tag).where(server_tag.c.server_id == self.id)) <= 1
+            assert list(db.scalars(select(image.c.id))) == [self.cloud.image]
             plugged = set(db.scalars(select(port.c.id).where(port.c.device_owner == "network:distributed")))
         until(lambda: self.cloud.fabric.observe("port") == plugged)
+
+
+class Offloads(Servers):
+    """A server that was shelved, and leaves its host later."""
+
+    def __init__(self, cloud):
+        super().__init__(cloud, first=True, begin=action("shelveOffload"), ends=AWAY, falls=f"SHELVED {AWAY}", ram=0, guests=0)
+
+    def prepare(self):
+        self.cloud.parts.settings.compute.offload_shelved = False
+        try:
+            super().prepare()
+            action("shelve")(self.cloud.user, self.id)
+            self.cloud.settle()
+            assert self._show()["status"] == "SHELVED"
+        finally:
+            self.cloud.parts.settings.compute.offload_shelved = True
+
+
+class Evacuations(Servers):
+    """A server whose host is down, while another takes servers; afterwards the first comes back."""
+
+    def __init__(self, cloud):
+        super().__init__(cloud, first=True, begin=self._evacuate)
+
+    def start(self):
+        change_host(self.cloud, "host-1", forced_down=True)
+        change_host(self.cloud, "host-2", enabled=True)
+        super().start()
+
+    def _evacuate(self, _user, id_):
+        action("evacuate", {}, 200)(self.cloud.admin, id_)
+
+    def succeeded(self):
+        self._return()
+        super().succeeded()
+
+    def delete(self):
+        self._return()
+        super().delete()
+
+    def _return(self):
+        change_host(self.cloud, "host-1", forced_down=False)
+        change_host(self.cloud, "host-2", enabled=False)
+        self.cloud.settle()
 
 
 class Imports:
@@ -115,8 +175,8 @@ class Imports:
         assert answer.status == 202, answer
 
     def succeeded(self):
-        image = until(lambda: (found := show(self.cloud.user, self.id))["status"] == "active" and found)
-        assert image["size"] == 5000
+        found = until(lambda: (found := show(self.cloud.user, self.id))["status"] == "active" and found)
+        assert found["size"] == 5000
         assert self.cloud.user.get(f"{IMAGES}/{self.id}/file").body == b"\1" * 5000
         self._ended("success")
 
@@ -149,8 +209,60 @@ def post(path, body):
     return begin
 
 
+def action(name, value=None, status=202):
+    def begin(client, id_):
+        answer = client.post(f"{SERVERS}/{id_}/action", {name: value})
+        assert answer.status == status, answer
+
+    return begin
+
+
+def rebuild(client, id_):
+    source = client.get(f"{SERVERS}/{id_}").json["server"]["image"]["id"]
+    action("rebuild", {"imageRef": source})(client, id_)
+
+
+class Snapshots(Servers):
+    """A server of which an image is made."""
+
+    def succeeded(self):
+        super().succeeded()
+        images = self.cloud.user.get(f"{IMAGES}?name=kept").json["images"]
+        assert [one["status"] for one in images] == ["active"]
+        assert self.cloud.user.delete(f"{IMAGES}/{images[0]['id']}").status == 204
+
+    def unwound(self):
+        super().unwound()
+        images = self.cloud.user.get(f"{IMAGES}?name=kept").json["images"]
+        assert [one["status"] for one in images] in ([], ["active"])
+        for one in images:
+            assert self.cloud.user.delete(f"{IMAGES}/{one['id']}").status == 204
+
+    def nothing_left(self):
+        super().nothing_left()
+        assert self.cloud.user.get(f"{IMAGES}?name=kept").json["images"] == []
+        until(
+            lambda: reconcile.run(self.cloud.parts, age=0) is not None
+            and not [name for name in files(self.cloud) if self.cloud.image not in name]
+        )
+
+
+RESIZED = (action("resize", {"flavorRef": "2"}),)
+SHELVED = (action("shelve"),)
+
 SCENES = {
     "server.build": [Servers],
+    "server.evacuate": [Evacuations],
+    "server.resize": [lambda cloud: Servers(cloud, first=True, begin=RESIZED[0], ends="VERIFY_RESIZE", falls="ACTIVE", ram=128 + 192)],
+    "server.confirm": [lambda cloud: Servers(cloud, before=RESIZED, begin=action("confirmResize", status=204), ram=192)],
+    "server.revert": [lambda cloud: Servers(cloud, before=RESIZED, begin=action("revertResize"))],
+    "server.rebuild": [lambda cloud: Servers(cloud, first=True, begin=rebuild)],
+    "server.rescue": [lambda cloud: Servers(cloud, first=True, begin=action("rescue", {}, 200), ends="RESCUE")],
+    "server.unrescue": [lambda cloud: Servers(cloud, before=(action("rescue", {}, 200),), begin=action("unrescue"))],
+    "server.snapshot": [lambda cloud: Snapshots(cloud, first=True, begin=action("createImage", {"name": "kept"}), falls="ACTIVE")],
+    "server.shelve": [lambda cloud: Servers(cloud, first=True, begin=SHELVED[0], ends=AWAY, falls=f"ACTIVE SHELVED {AWAY}", ram=0, guests=0)],
+    "server.offload": [Offloads],
+    "server.unshelve": [lambda cloud: Servers(cloud, before=SHELVED, begin=action("unshelve"), falls=AWAY)],
     "server.power": [
         lambda cloud: Servers(cloud, first=True, begin=post("/action", {"os-stop": None}), ends="SHUTOFF"),
         lambda cloud: Servers(cloud, first=True, begin=post("/action", {"reboot": {"type": "HARD"}})),
@@ -162,7 +274,15 @@ CASES = [pytest.param(kind, step, scene, id=f"{kind}-{step}-{number}") for kind,
 
 
 def books(cloud):
-    return dict(cloud.hypervisors["host-1"]._books)
+    return {id_: book for one in cloud.hypervisors.values() for id_, book in one._books.items()}
+
+
+def taps(cloud):
+    return {name: tap for one in cloud.plugs.values() for name, tap in one.taps.items()}
+
+
+def change_host(cloud, name, **values):
+    cloud.database.run(lambda db: db.execute(update(host).where(host.c.name == name).values(values)))
 
 
 def until(check, seconds=10.0):
@@ -177,7 +297,8 @@ def until(check, seconds=10.0):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """A cloud with an image and a network, whose engine runs."""
-    cloud = Cloud(tmp_path_factory.mktemp("cloud"))
+    cloud = Cloud(tmp_path_factory.mktemp("cloud"), hosts=("host-1", "host-2"))
+    change_host(cloud, "host-2", enabled=False)
     try:
         cloud.image = active(cloud.admin, b"\0" * 65536, visibility="public")["id"]
         cloud.network = cloud.user.post("/network/v2.0/networks", {"network": {"name": "net"}}).json["network"]["id"]

@@ -19,7 +19,7 @@ GUEST = Guest(
     config_drive="/iso",
 )
 FILES = Files(
-    qmp=3, serial=4, agent=5, log=6, config=12, taps={"p1": 10, "p2": 11},
+    qmp=3, serial=4, agent=5, log=6, config=12, taps={"p1": [10], "p2": [11]},
     disks={"root": 7, "data-with-a-name-of-more": 8}, bases={"root": 9},
 )  # fmt: skip
 
@@ -61,7 +61,7 @@ def test_the_process_is_confined_and_stays_when_its_guest_ends():
     arguments = line()
     assert {"-nodefaults", "-no-user-config"} <= set(arguments)
     assert values(arguments, "-sandbox") == ["on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"]
-    assert values(arguments, "-display") == ["none"]
+    assert values(arguments, "-vnc") == ["none"], "a display without a listener"
     assert values(arguments, "-action") == ["reboot=reset,shutdown=pause,panic=pause"]
     assert "-S" not in arguments
     assert line(paused=True)[-1] == "-S"

@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from andromede.agent.protocol import Answer, Console, Diagnostics, Push, Refused, Reply, Request, Wait, exchange
-from andromede.core.errors import CloudError, Unavailable
+from andromede.agent.protocol import Answer, Console, Diagnostics, Open, Push, Refused, Reply, Request, Wait, exchange
+from andromede.core.errors import CloudError, Conflict, Unavailable
 from andromede.drivers.host import Desired, Report
 
 _QUICK = 20.0
@@ -55,6 +55,24 @@ class AgentHosts:
     def diagnostics(self, host: str, guest_id: str) -> dict[str, object]:
         """Counters of a running guest."""
         return self._ask(host, Diagnostics(guest_id)).values or {}
+
+    def open(self, host: str, guest_id: str, what: str) -> socket.socket:
+        """A connection to a guest's console: the agent passes on what comes, after one answer, on a link of its own."""
+        link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            link.settimeout(_QUICK)
+            link.connect(str(self._sockets[host]))
+            reply = exchange(link, Open(guest_id, what))
+            if isinstance(reply, Refused):
+                raise Conflict(reply.message)
+            link.settimeout(None)
+        except (OSError, KeyError) as error:
+            link.close()
+            raise Unavailable(f"The host {host} does not answer.") from error
+        except CloudError:
+            link.close()
+            raise
+        return link
 
     def close(self) -> None:
         """Close idle connections."""

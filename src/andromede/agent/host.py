@@ -5,6 +5,7 @@ Only what the ledger names is kept; guests of ours that nobody asks for are remo
 
 import asyncio
 import contextlib
+import socket
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +16,7 @@ from andromede.agent.images import ImageCache
 from andromede.agent.ledger import Ledger
 from andromede.agent.metadata import Posted
 from andromede.agent.passwords import Passwords
-from andromede.agent.prepare import drive_path, guest_of
+from andromede.agent.prepare import drive_path, guest_of, images_of
 from andromede.core.errors import CloudError
 from andromede.drivers.host import Desired, Report, Wish
 from andromede.drivers.hypervisor import Guest, Host, Hypervisor, Power, Seen, State
@@ -24,7 +25,11 @@ from andromede.drivers.network import MetadataEnd, Plug, Plugged, link_local
 log = structlog.get_logger("agent")
 SWEEP = 10.0
 SOON = 0.3
-_SETTLED = {Power.RUNNING: {State.RUNNING, State.CRASHED, State.STOPPED}, Power.STOPPED: {State.STOPPED}, Power.PAUSED: {State.PAUSED}}
+_ENDED = {State.CRASHED, State.STOPPED}
+_SETTLED = {
+    Power.RUNNING: {State.RUNNING, *_ENDED}, Power.STOPPED: {State.STOPPED}, Power.PAUSED: {State.PAUSED},
+    Power.SUSPENDED: {State.SUSPENDED, *_ENDED},
+}  # fmt: skip
 
 _PLUGGED = {State.RUNNING, State.PAUSED}
 
@@ -103,6 +108,10 @@ class HostLoop:
         """The tail of a guest's console."""
         return await self._hypervisor.console(guest_id)
 
+    async def open(self, guest_id: str, what: str) -> socket.socket:
+        """A connection to a guest's console."""
+        return await self._hypervisor.open(guest_id, what)
+
     async def diagnostics(self, guest_id: str) -> dict[str, object]:
         """A guest's counters."""
         return await self._hypervisor.diagnostics(guest_id)
@@ -167,7 +176,7 @@ class HostLoop:
         for guest_id in {one.id for one in seen} | self._wishes.keys():
             self._start(guest_id)
         self._publish()
-        used = {image.id for wish in self._wishes.values() for image in (wish.image, wish.kernel, wish.initrd) if image is not None}
+        used = {image.id for wish in self._wishes.values() for image in images_of(wish)}
         await asyncio.to_thread(self._images.keep, used)
         await self._unplug({port for one in (*seen, *self._seen.values()) for port in one.nics})
 
@@ -262,19 +271,17 @@ class HostLoop:
         if before is not None and set(before.nics) - set(seen.nics):
             self._sweep_now.set()
         plugged = seen.state not in _PLUGGED or set(seen.nics) == {nic.port_id for nic in wish.nics}
-        return seen.state in _SETTLED[wish.power] and seen.boots == wish.boots and plugged
+        copied = seen.captures.keys() == {one.id for one in wish.captures}
+        return seen.state in _SETTLED[wish.power] and seen.boots == wish.boots and plugged and copied
 
     async def _prepare(self, wish: Wish) -> Guest:
         """What a guest needs around it: image, taps, config drive."""
-        paths = [
-            None if image is None else await asyncio.to_thread(self._images.ensure, image)
-            for image in (wish.image, wish.kernel, wish.initrd)
-        ]
+        paths = {image.id: await asyncio.to_thread(self._images.ensure, image) for image in images_of(wish)}
         if wish.config_drive:
             await asyncio.to_thread(build, drive_path(self._folder, wish.id), wish.files)
         owner = await self._hypervisor.owner(wish.id)
         for nic in wish.nics:
-            await self._plug.ensure(Plugged(port_id=nic.port_id, mac=nic.mac, mtu=nic.mtu, owner=owner))
+            await self._plug.ensure(Plugged(port_id=nic.port_id, mac=nic.mac, mtu=nic.mtu, owner=owner, queues=wish.queues))
         return guest_of(wish, self._folder, paths)
 
     async def _remove(self, guest_id: str) -> None:

@@ -1,6 +1,7 @@
 """Hosts whose agents live in this process: for trying out a cloud of many hosts, and for measuring one, with fake drivers."""
 
 import asyncio
+import socket
 import threading
 from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
@@ -32,6 +33,10 @@ class InsideHosts:
     def console(self, host: str, guest_id: str) -> bytes:
         """The tail of a guest's serial console."""
         return self._do(self._find(host).console(guest_id))
+
+    def open(self, host: str, guest_id: str, what: str) -> socket.socket:
+        """A connection to a guest's console."""
+        return self._do(self._find(host).open(guest_id, what))
 
     def diagnostics(self, host: str, guest_id: str) -> dict[str, object]:
         """Counters of a running guest."""

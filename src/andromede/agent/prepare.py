@@ -1,9 +1,9 @@
 """From a wish to the description of a guest, once what it stands on is on this host."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-from andromede.drivers.host import Wish
+from andromede.drivers.host import Image, Wish
 from andromede.drivers.hypervisor import Disk, Guest, Nic
 
 
@@ -12,13 +12,36 @@ def drive_path(folder: Path, guest_id: str) -> Path:
     return folder / "drives" / guest_id
 
 
-def guest_of(wish: Wish, folder: Path, paths: Sequence[str | None] = (None, None, None)) -> Guest:
-    """The guest that a wish describes. paths: this host's holds on its image, kernel and initrd."""
-    image, kernel, initrd = paths
-    disk = Disk(id=wish.id, size=wish.disk, base=image, base_format=wish.image.format if wish.image else "raw", bus=wish.disk_bus)
-    return Guest(
-        id=wish.id, vcpus=wish.vcpus, memory=wish.memory, disks=(disk,),
-        nics=tuple(Nic(port_id=nic.port_id, mac=nic.mac, mtu=nic.mtu, model=wish.nic_model) for nic in wish.nics),
-        power=wish.power, boots=wish.boots, soft=wish.soft, firmware=wish.firmware, kernel=kernel, initrd=initrd,
-        cmdline=wish.cmdline, config_drive=str(drive_path(folder, wish.id)) if wish.config_drive else None,
+def images_of(wish: Wish) -> tuple[Image, ...]:
+    """Every image that a guest stands on."""
+    rescue = (wish.rescue.image, wish.rescue.kernel, wish.rescue.initrd) if wish.rescue is not None else ()
+    return tuple(image for image in (wish.image, wish.kernel, wish.initrd, *rescue) if image is not None)
+
+
+def guest_of(wish: Wish, folder: Path, paths: Mapping[str, str] | None = None) -> Guest:
+    """The guest that a wish describes. paths: this host's holds on its images, by id."""
+    root = Disk(
+        id=wish.root or wish.id, size=wish.disk, base=_path(wish.image, paths), base_format=wish.image.format if wish.image else "raw",
+        bus=wish.disk_bus, points=wish.points, past=wish.past,
     )  # fmt: skip
+    disks: tuple[Disk, ...] = (root,)
+    first, kernel, initrd = "", wish.kernel, wish.initrd
+    if wish.rescue is not None:
+        extra = Disk(
+            id=wish.rescue.id, size=wish.rescue.size, base=_path(wish.rescue.image, paths), base_format=wish.rescue.image.format,
+            bus=wish.rescue.bus, cdrom=wish.rescue.cdrom,
+        )  # fmt: skip
+        disks = (root, extra) if wish.rescue.stable else (extra, root)
+        first, kernel, initrd = extra.id, wish.rescue.kernel, wish.rescue.initrd
+    return Guest(
+        id=wish.id, vcpus=wish.vcpus, memory=wish.memory, disks=disks, boot_from=first,
+        nics=tuple(Nic(port_id=nic.port_id, mac=nic.mac, mtu=nic.mtu, model=wish.nic_model, queues=wish.queues) for nic in wish.nics),
+        power=wish.power, boots=wish.boots, soft=wish.soft, firmware=wish.firmware, kernel=_path(kernel, paths), initrd=_path(initrd, paths),
+        cmdline=wish.cmdline, config_drive=str(drive_path(folder, wish.id)) if wish.config_drive else None, machine=wish.machine,
+        video=wish.video, secure_boot=wish.secure_boot, tpm=wish.tpm, local_time=wish.local_time, huge_pages=wish.huge_pages,
+        captures=wish.captures,
+    )  # fmt: skip
+
+
+def _path(image: Image | None, paths: Mapping[str, str] | None) -> str | None:
+    return (paths or {}).get(image.id) if image is not None else None

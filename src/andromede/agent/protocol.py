@@ -40,6 +40,13 @@ class Diagnostics(msgspec.Struct, tag=True):
     guest_id: str
 
 
+class Open(msgspec.Struct, tag=True):
+    """Join this link with a guest's `serial` line or `vnc` display; after the answer it carries nothing else."""
+
+    guest_id: str
+    what: str
+
+
 class Refused(msgspec.Struct, tag=True):
     """An error, in words for the caller."""
 
@@ -54,7 +61,7 @@ class Answer(msgspec.Struct, tag=True):
     values: dict[str, object] | None = None
 
 
-Request = Push | Wait | Console | Diagnostics
+Request = Push | Wait | Console | Diagnostics | Open
 Reply = Answer | Refused
 
 

@@ -3,13 +3,14 @@
 import asyncio
 import grp
 import os
+import socket
 from pathlib import Path
 
 import msgspec
 import structlog
 
 from andromede.agent.host import HostLoop
-from andromede.agent.protocol import Answer, Console, Diagnostics, Push, Refused, Reply, Request, Wait, frame, read_frame
+from andromede.agent.protocol import Answer, Console, Diagnostics, Open, Push, Refused, Reply, Request, Wait, frame, read_frame
 from andromede.core.errors import CloudError
 
 log = structlog.get_logger("agent")
@@ -32,7 +33,12 @@ async def serve(loop: HostLoop, path: Path, group: str | None = None) -> asyncio
 async def _talk(loop: HostLoop, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
         while (raw := await read_frame(reader)) is not None:
-            writer.write(frame(await _answer(loop, raw)))
+            answer = await _answer(loop, raw)
+            if isinstance(answer, socket.socket):
+                writer.write(frame(Answer()))
+                await join(reader, writer, answer)
+                return
+            writer.write(frame(answer))
             await writer.drain()
     except ConnectionError as error:
         log.debug("a connection ended", error=repr(error))
@@ -42,7 +48,26 @@ async def _talk(loop: HostLoop, reader: asyncio.StreamReader, writer: asyncio.St
         writer.close()
 
 
-async def _answer(loop: HostLoop, raw: bytes) -> Reply:
+async def join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, line: socket.socket) -> None:
+    """Pass on what comes from either side until one of them ends."""
+    there, back = await asyncio.open_unix_connection(sock=line)
+    ways = {asyncio.create_task(_pass_on(reader, back)), asyncio.create_task(_pass_on(there, writer))}
+    try:
+        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for way in ways:
+            way.cancel()
+        await asyncio.gather(*ways, return_exceptions=True)
+        back.close()
+
+
+async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(1 << 16):
+        writer.write(data)
+        await writer.drain()
+
+
+async def _answer(loop: HostLoop, raw: bytes) -> Reply | socket.socket:
     try:
         request = msgspec.msgpack.decode(raw, type=Request)
     except msgspec.MsgspecError as error:
@@ -56,6 +81,8 @@ async def _answer(loop: HostLoop, raw: bytes) -> Reply:
                 return Answer(report=await loop.report(serial, min(seconds, 60.0)))
             case Console(guest_id):
                 return Answer(data=await loop.console(guest_id))
+            case Open(guest_id, what):
+                return await loop.open(guest_id, what)
             case Diagnostics(guest_id):
                 return Answer(values=await loop.diagnostics(guest_id))
     except CloudError as error:

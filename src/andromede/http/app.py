@@ -141,7 +141,7 @@ class App:
         try:
             node, params = self._find(ctx.path)
             api = node.api
-            if not api.slash and path.endswith("/") and ctx.path != api.prefix:
+            if not api.slash and path.endswith("/") and ctx.path not in (api.prefix, api.plain):
                 raise NotFound("The resource could not be found.")
             ctx.base = self.public_url + api.prefix
             if api.versions:

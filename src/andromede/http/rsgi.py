@@ -3,23 +3,27 @@
 A known token is validated 1.4 times as often a second as through ASGI; everything else is the same application.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
+from urllib.parse import parse_qsl
 
 from andromede.core.clock import monotonic
 from andromede.http.app import App, note
 
+Door = Callable[[Mapping[str, str], Any], Awaitable[None]]
+"""Serves one WebSocket: its query, and RSGI's protocol to accept or close it by."""
+
 
 class Rsgi:
-    """Serves `app`."""
+    """Serves `app`, and WebSockets by their path."""
 
-    def __init__(self, app: App) -> None:
-        self._app = app
+    def __init__(self, app: App, doors: Mapping[str, Door] | None = None) -> None:
+        self._app, self._doors = app, doors or {}
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         """Serve one request. `scope` and `protocol` as Granian's RSGI specification has them."""
         if scope.proto != "http":
-            protocol.close(403)
+            await self._open(scope, protocol)
             return
         started = monotonic()
         ctx = self._app.context(scope.method, scope.path, scope.query_string, dict(scope.headers.items()), scope.client.rpartition(":")[0])
@@ -32,6 +36,14 @@ class Rsgi:
             async for chunk in answer.stream:
                 await transport.send_bytes(chunk)
         note(ctx, answer.status, started)
+
+
+    async def _open(self, scope: Any, protocol: Any) -> None:
+        door = self._doors.get(scope.path)
+        if door is None:
+            protocol.close(404)
+            return
+        await door(dict(parse_qsl(scope.query_string)), protocol)
 
 
 class _Messages:

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,12 @@ def api(home: Home) -> None:
 
     from andromede.http.rsgi import Rsgi
     from andromede.run.wiring import application
+    from andromede.services.compute import consoles
 
     log.configure()
     with application(home) as app:
-        asyncio.run(_serve(home, {home.settings.api.port: Rsgi(app)}, Interfaces.RSGI))
+        serving = Rsgi(app, {consoles.SOCKET: partial(consoles.relay, app.parts)})
+        asyncio.run(_serve(home, {home.settings.api.port: serving}, Interfaces.RSGI, websockets=True))
 
 
 def objects(home: Home) -> None:
@@ -55,7 +58,7 @@ def objects(home: Home) -> None:
     workers.keep(home.settings.object.workers or min(os.cpu_count() or 1, 8), work)
 
 
-async def _serve(home: Home, faces: dict[int, Any], interface: Any, lifeline: int | None = None) -> None:
+async def _serve(home: Home, faces: dict[int, Any], interface: Any, lifeline: int | None = None, *, websockets: bool = False) -> None:
     """Serve applications by port until SIGTERM, or until `lifeline` ends; other processes may serve the same ports."""
     import asyncio
 
@@ -66,7 +69,7 @@ async def _serve(home: Home, faces: dict[int, Any], interface: Any, lifeline: in
     if given.tls_certificate:
         tls = {"ssl_cert": Path(given.tls_certificate), "ssl_key": Path(given.tls_key)}
     servers: list[Any] = [
-        Embedded(app, address=given.listen, port=port, interface=interface, websockets=False, log_enabled=False, backlog=1024, **tls)
+        Embedded(app, address=given.listen, port=port, interface=interface, websockets=websockets, log_enabled=False, backlog=1024, **tls)
         for port, app in faces.items()
     ]
     loop, ending = asyncio.get_running_loop(), asyncio.Event()

@@ -103,6 +103,14 @@ class Compute(Section):
     """Memory given out per memory there is."""
     disk_ratio: float = 1.0
     """Disk given out per disk there is."""
+    resize_confirm_window: int = 0
+    """Seconds after which a resize is confirmed by itself; never when 0."""
+    offload_shelved: bool = True
+    """Whether a shelved server leaves its host at once."""
+    reclaim_interval: int = 0
+    """Seconds for which a deleted server can be restored; none when 0."""
+    console_lifetime: int = 600
+    """Seconds in which a console's address can be opened."""
     uid_base: int = 1_500_000_000
     """First of the 10,000 user ids that guests run as."""
 

@@ -21,6 +21,7 @@ from andromede.run.home import Home
 from andromede.run.settings import Settings
 from andromede.services.compute import hosts
 from andromede.services.compute import operations as compute_operations
+from andromede.services.compute import reconcile as compute_clock
 from andromede.services.compute.hosts import chassis as find_chassis
 from andromede.services.identity import leftovers
 from andromede.services.image import service as image
@@ -66,7 +67,7 @@ def kinds() -> list[Kind]:
 
 def reconcilers(parts: Parts) -> list[Reconciler]:
     """Every reconciler."""
-    services = (hosts.reconcilers, network.reconcilers, image.reconcilers, leftovers.reconcilers, of_objects)
+    services = (hosts.reconcilers, compute_clock.reconcilers, network.reconcilers, image.reconcilers, leftovers.reconcilers, of_objects)
     return [purge(parts.database), *(one for of in services for one in of(parts))]
 
 

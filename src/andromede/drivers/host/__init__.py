@@ -4,11 +4,12 @@ The engine pushes the full desired set of a host, with a generation; the agent k
 reports. Nothing here says how; `agent.client` is the real link, `agent.inside` hosts that live in this process.
 """
 
+import socket
 from typing import Protocol
 
 import msgspec
 
-from andromede.drivers.hypervisor import Host, Power, Seen
+from andromede.drivers.hypervisor import Capture, Host, Power, Seen
 from andromede.drivers.network import MetadataEnd
 
 
@@ -31,9 +32,26 @@ class Nic(msgspec.Struct, frozen=True, kw_only=True):
     addresses: tuple[str, ...] = ()
 
 
+class Rescue(msgspec.Struct, frozen=True, kw_only=True):
+    """What a guest is rescued with: it boots from a disk made of another image, and has its own disks beside it.
+
+    stable: the disk comes after the others, on this bus, so that those keep their names; otherwise it takes the first place.
+    """
+
+    image: Image
+    id: str
+    size: int
+    bus: str = "virtio"
+    cdrom: bool = False
+    stable: bool = False
+    kernel: Image | None = None
+    initrd: Image | None = None
+
+
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
     """One guest as it should be. Sizes in bytes.
 
+    root: id of its root disk, with its `points` and `past` (drivers.hypervisor.Disk). captures: copies of it that are to be made.
     files: what its metadata service and config drive answer, by path (`openstack/latest/meta_data.json`).
     """
 
@@ -54,6 +72,18 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     soft: bool = False
     config_drive: bool = False
     files: dict[str, bytes] = {}
+    root: str = ""
+    points: tuple[str, ...] = ()
+    past: tuple[str, str] | None = None
+    rescue: Rescue | None = None
+    captures: tuple[Capture, ...] = ()
+    machine: str = ""
+    video: str = "vga"
+    secure_boot: bool = False
+    tpm: str = ""
+    local_time: bool = False
+    huge_pages: bool = False
+    queues: int = 1
 
 
 class Desired(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +120,9 @@ class Hosts(Protocol):
 
     def console(self, host: str, guest_id: str) -> bytes:
         """The tail of a guest's serial console."""
+
+    def open(self, host: str, guest_id: str, what: str) -> socket.socket:
+        """A connection to a guest's `serial` line or `vnc` display; the caller closes it. Raises Conflict where there is none."""
 
     def diagnostics(self, host: str, guest_id: str) -> dict[str, object]:
         """Counters of a running guest."""

@@ -11,9 +11,14 @@ server can switch itself off and a broken one does not start for ever. It starts
 
 Network cards follow the description of a running guest too. A guest has to let go of a card that is taken away; one that does
 not is cut from the network after a while all the same. The tap of a card must stay until `Seen.nics` holds it no more.
+
+A SUSPENDED guest takes no memory of the host: what it held is on disk, and RUNNING at the same `boots` goes on from there.
+A higher `boots` starts it afresh, and STOPPED forgets it. Disks that a description holds no more are deleted when the guest is
+started next, so that one can be made from a point of another (`Disk.past`).
 """
 
 import asyncio
+import socket
 from enum import StrEnum
 from typing import Protocol
 
@@ -23,12 +28,17 @@ MOST_NICS = 16
 """The most network cards that a guest can have, so that there is room for each even if all are plugged while it runs."""
 
 
+TPM, SECURE_BOOT = "COMPUTE_SECURITY_TPM_2_0", "COMPUTE_SECURITY_UEFI_SECURE_BOOT"
+"""The traits of hosts that guests with a TPM, or with secure boot, can run on."""
+
+
 class Power(StrEnum):
     """What a guest is asked to be."""
 
     RUNNING = "running"
     STOPPED = "stopped"
     PAUSED = "paused"
+    SUSPENDED = "suspended"
 
 
 class State(StrEnum):
@@ -37,6 +47,7 @@ class State(StrEnum):
     RUNNING = "running"
     STOPPED = "stopped"
     PAUSED = "paused"
+    SUSPENDED = "suspended"
     STOPPING = "stopping"
     CRASHED = "crashed"
     ABSENT = "absent"
@@ -49,7 +60,9 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     base: absolute path of an immutable image on this host, already inspected; None for an empty disk.
     base_format: `qcow2` or `raw`; never guessed.
     size: bytes the guest sees; at least the virtual size of the base.
-    bus: `virtio`, `scsi`, `sata` or `ide`.
+    bus: `virtio`, `scsi`, `sata` or `ide`. cdrom: it is a read-only CD-ROM (not on `virtio`).
+    points: states of it that are kept, by name; one that is not there yet is made when the guest is started or stopped next.
+    past: (disk, point): it is made of another disk of the guest as that was at a point of its own, and takes its place.
     """
 
     id: str
@@ -57,22 +70,44 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     base: str | None = None
     base_format: str = "raw"
     bus: str = "virtio"
+    cdrom: bool = False
+    points: tuple[str, ...] = ()
+    past: tuple[str, str] | None = None
+
+
+class Capture(msgspec.Struct, frozen=True, kw_only=True):
+    """A copy of a disk as it is at one moment, in qcow2 without a base, made once at `path` (absolute, in a folder that is there).
+
+    The copy belongs to the owner of the folder. A running guest goes on; its file systems are at rest at that moment where a
+    guest agent answers. What is not wanted any more before it is whole leaves nothing.
+    """
+
+    id: str
+    disk: str
+    path: str
 
 
 class Nic(msgspec.Struct, frozen=True, kw_only=True):
-    """A network card. Its tap (`core.ids.tap_name(port_id)`) is made by the network driver before the guest starts."""
+    """A network card. Its tap (`core.ids.tap_name(port_id)`) is made by the network driver before the guest starts.
+
+    queues: pairs of them, for `virtio`; the tap must have as many.
+    """
 
     port_id: str
     mac: str
     mtu: int = 1500
     model: str = "virtio"
+    queues: int = 1
 
 
 class Guest(msgspec.Struct, frozen=True, kw_only=True):
     """The whole description of one guest.
 
-    id: the server's id. vcpus: count. memory: bytes. disks: the first is the one it boots from.
-    firmware: `bios` or `uefi`. kernel, initrd: absolute paths for a direct boot, with `cmdline`.
+    id: the server's id. vcpus: count. memory: bytes. disks: it boots from the first, or from the one that `boot_from` names.
+    firmware: `bios` or `uefi`, with `secure_boot` (which needs the `q35` machine). tpm: model of a TPM 2.0 of its own (`tpm-crb`,
+    `tpm-tis`), or none. machine: `q35` or `pc`; empty for what its disks need. video: `vga`, `virtio`, `qxl`, `bochs`, `none`.
+    local_time: whether its clock shows local time, as Windows wants. huge_pages: whether its memory is in the host's huge pages.
+    captures: copies of its disks that are to be made. kernel, initrd: absolute paths for a direct boot, with `cmdline`.
     config_drive: absolute path of an ISO 9660 or vfat image, attached read-only as a disk labelled config-2.
     boots: counts hard or soft restarts asked for; a running guest that was started at a lower count is restarted.
     soft: whether stopping and restarting asks the guest first (ACPI) and forces only after `grace` seconds.
@@ -94,13 +129,21 @@ class Guest(msgspec.Struct, frozen=True, kw_only=True):
     cmdline: str = ""
     config_drive: str | None = None
     cpu_shares: int | None = None
+    boot_from: str = ""
+    secure_boot: bool = False
+    tpm: str = ""
+    machine: str = ""
+    video: str = "vga"
+    local_time: bool = False
+    huge_pages: bool = False
+    captures: tuple[Capture, ...] = ()
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """What is seen of one guest. `fault`: a public sentence when it could not be brought to what was asked.
 
     boots: the count it was last started with. started: seconds since the epoch, 0 when it does not run. nics: ids of the ports
-    whose taps it holds while it runs.
+    whose taps it holds while it runs. captures: of those asked for that have come to an end, a fault or an empty text.
     """
 
     id: str
@@ -109,12 +152,14 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     started: float = 0.0
     fault: str | None = None
     nics: tuple[str, ...] = ()
+    captures: dict[str, str] = {}
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):
     """What the host offers. `acceleration`: `kvm` (proved by a guest) or `tcg`; `why` says in a sentence why not KVM.
 
     limits: which limits on guests the host enforces, and why others are missing, in a sentence.
+    traits: what else it can do, in the words of os-traits. booted: when the host was started, in seconds since the epoch; 0 unknown.
     """
 
     hypervisor: str
@@ -128,6 +173,8 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     memory_free: int
     cpu_model: str
     limits: str = ""
+    traits: tuple[str, ...] = ()
+    booted: int = 0
 
 
 class Hypervisor(Protocol):
@@ -155,6 +202,12 @@ class Hypervisor(Protocol):
 
     async def console(self, guest_id: str) -> bytes:
         """The tail of its serial console, at most 100 KiB kept over restarts; empty when there is none."""
+
+    async def open(self, guest_id: str, what: str) -> socket.socket:
+        """A connection to a running guest's `serial` line or `vnc` display (RFB without a password), the caller's to close.
+
+        Raises DriverError (409) when it does not run or has no such thing. A serial line has one reader: the last to come.
+        """
 
     async def diagnostics(self, guest_id: str) -> dict[str, object]:
         """Counters of a running guest in the keys of Compute's diagnostics 2.48 (cpu_details, disk_details, nic_details …)."""

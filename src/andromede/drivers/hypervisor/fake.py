@@ -7,6 +7,9 @@ guests outlive the object.
 
 import asyncio
 import contextlib
+import socket
+import struct
+import threading
 import time
 from pathlib import Path
 
@@ -16,7 +19,7 @@ from andromede.core.clock import monotonic
 from andromede.core.errors import DriverError
 from andromede.core.ids import is_id
 from andromede.core.units import GIB, KIB, MIB
-from andromede.drivers.hypervisor import Guest, Host, Power, Seen, State
+from andromede.drivers.hypervisor import SECURE_BOOT, TPM, Guest, Host, Power, Seen, State
 from andromede.drivers.hypervisor.checks import check, check_id
 
 _KEPT = 100 * KIB
@@ -42,6 +45,8 @@ class _Book(msgspec.Struct, kw_only=True):
     nics: tuple[str, ...] = ()
     leaving: float = 0.0
     console: bytes = b""
+    captures: dict[str, str] = {}
+    parts: dict[str, str] = {}
 
 
 class Fake:
@@ -120,6 +125,7 @@ class Fake:
             memory_free=self._memory - sum(guest.memory for guest in taken),
             cpu_model="none",
             limits=self.limits,
+            traits=(TPM, SECURE_BOOT),
         )
 
     async def observe(self) -> list[Seen]:
@@ -133,7 +139,10 @@ class Fake:
         self._fail("ensure", guest.id)
         book = self._book(guest.id)
         stale = guest.boots > book.boots
-        if guest.power is Power.STOPPED:
+        if guest.power is Power.SUSPENDED and not stale:
+            if book.state in _UP:
+                book.guest, book.state, book.started = guest, State.SUSPENDED, 0.0
+        elif guest.power is Power.STOPPED:
             if book.state in _UP:
                 self._stop(guest, book)
             else:
@@ -143,11 +152,14 @@ class Fake:
             self._stop(guest, book)
             if book.state is State.STOPPED:
                 self._start(guest, book)
+        elif book.state is State.SUSPENDED and not stale:
+            book.guest, book.state, book.started = guest, State.PAUSED if guest.power is Power.PAUSED else State.RUNNING, time.time()
         elif book.state not in _UP:
             if stale or not book.by_itself:
                 self._start(guest, book)
         else:
             self._adjust(guest, book)
+        self._copy(guest, book)
         self._save(book)
         return _seen(book)
 
@@ -166,6 +178,8 @@ class Fake:
         book = self._books.pop(guest_id, None)
         if book is not None:
             self._uids.discard(book.uid)
+            for part in book.parts.values():
+                Path(part).unlink(missing_ok=True)
         if self._folder is not None:
             (self._folder / f"{guest_id}.json").unlink(missing_ok=True)
 
@@ -174,6 +188,17 @@ class Fake:
         check_id(guest_id)
         self._fail("console", guest_id)
         return self._books[guest_id].console if guest_id in self._books else b""
+
+    async def open(self, guest_id: str, what: str) -> socket.socket:
+        """A line that says who it is and repeats what is typed. Raises DriverError (409) where the guest does not run."""
+        check_id(guest_id)
+        self._fail("open", guest_id)
+        book = self._books.get(guest_id)
+        if book is None or book.state not in _UP or what not in ("serial", "vnc"):
+            raise DriverError("The server does not run, so it has no console.", status=409)
+        ours, theirs = socket.socketpair()
+        threading.Thread(target=_echo, args=(theirs, b"RFB 003.008\n" if what == "vnc" else f"guest-{guest_id}\r\n".encode()), daemon=True).start()
+        return ours
 
     async def diagnostics(self, guest_id: str) -> dict[str, object]:
         """Counters of a running guest, made up. Raises DriverError (409) when it does not run."""
@@ -204,6 +229,25 @@ class Fake:
 
     async def close(self) -> None:
         """Nothing to let go of."""
+
+    def _copy(self, guest: Guest, book: _Book) -> None:
+        """Copies are whole at the next call after the first, so that somebody can see them under way."""
+        wanted = {one.id: one for one in guest.captures}
+        book.captures = {id_: fault for id_, fault in book.captures.items() if id_ in wanted}
+        for id_ in book.parts.keys() - wanted.keys():
+            Path(book.parts.pop(id_)).unlink(missing_ok=True)
+        for id_ in wanted.keys() - book.captures.keys():
+            target = Path(wanted[id_].path)
+            part = Path(book.parts.setdefault(id_, f"{target}.part"))
+            if (error := self._failures.pop(("capture", guest.id), None)) is not None:
+                book.captures[id_] = error.message
+                Path(book.parts.pop(id_)).unlink(missing_ok=True)
+            elif part.exists():
+                part.replace(target)
+                book.captures[id_] = ""
+                del book.parts[id_]
+            else:
+                part.write_bytes(empty_qcow2(guest.disks[0].size))
 
     def _stop(self, guest: Guest, book: _Book) -> None:
         first = not book.asked
@@ -290,4 +334,27 @@ class Fake:
 
 def _seen(book: _Book) -> Seen:
     nics = book.nics if book.state in _UP else ()
-    return Seen(id=book.id, state=book.state, boots=book.boots, started=book.started, fault=book.fault, nics=nics)
+    return Seen(
+        id=book.id, state=book.state, boots=book.boots, started=book.started, fault=book.fault, nics=nics, captures=dict(book.captures)
+    )
+
+
+def _echo(line: socket.socket, greeting: bytes) -> None:
+    with line, contextlib.suppress(OSError):
+        line.sendall(greeting)
+        while data := line.recv(4096):
+            line.sendall(data)
+
+
+def empty_qcow2(size: int) -> bytes:
+    """A qcow2 image of a disk of zeroes. Source: docs/interop/qcow2.txt of QEMU."""
+    cluster = 1 << 16
+    entries = -(-size // (cluster * (cluster // 8)))
+    tables = -(-entries * 8 // cluster)
+    clusters = 3 + tables
+    header = struct.pack(
+        ">4sIQIIQIIQQIIQQQQII", b"QFI\xfb", 3, 0, 0, 16, size, 0, entries, 3 * cluster, cluster, 1, 0, 0, 0, 0, 0, 4, 104
+    )
+    table = struct.pack(">Q", 2 * cluster)
+    counts = b"\0\1" * clusters
+    return b"".join(part.ljust(cluster, b"\0") for part in (header, table, counts)) + bytes(tables * cluster)

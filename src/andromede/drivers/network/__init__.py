@@ -170,6 +170,8 @@ class Plugged(msgspec.Struct, frozen=True, kw_only=True):
     mtu: int = 1442
     owner: int = 0
     """uid that may open the tap."""
+    queues: int = 1
+    """How many pairs of queues the tap may be opened with; more than one only where it is made so."""
 
 
 class MetadataEnd(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from andromede.http.versions import Microversions
 
 VERSIONS = Microversions("compute", (2, 1), (2, 96), "X-OpenStack-Nova-API-Version")
 root = Api("compute", type="compute", prefix="/compute", fault=faults.compute)
-api = Api("compute", type="compute", prefix="/compute/v2.1", fault=faults.compute, versions=VERSIONS, plain="/compute/v2")
+api = Api("compute", type="compute", prefix="/compute/v2.1", fault=faults.compute, versions=VERSIONS, plain="/compute/v2", slash=False)
 
 
 def reader(name: str) -> Policy:

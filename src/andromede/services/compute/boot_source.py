@@ -6,13 +6,18 @@ import msgspec
 
 from andromede.core.context import Context
 from andromede.core.errors import BadRequest, NotFound
+from andromede.services.compute import machine
 from andromede.services.compute.wire import BlockDevice, NewServer
 from andromede.services.image import service as image
 
 
 def source(ctx: Context, wanted: NewServer, flavor: Any) -> dict[str, Any]:
     """The image to boot from, as it is kept with the server. Raises BadRequest for one that cannot be used with the flavor."""
-    image_id = _image_id(wanted)
+    return find(ctx, _image_id(wanted), flavor)
+
+
+def find(ctx: Context, image_id: str, flavor: Any) -> dict[str, Any]:
+    """An image, as it is kept with a server of this flavor that is made from it. Raises BadRequest."""
     try:
         found = image.bootable(ctx, image_id)
     except NotFound as error:
@@ -25,6 +30,7 @@ def source(ctx: Context, wanted: NewServer, flavor: Any) -> dict[str, Any]:
         raise BadRequest(f"The size of the flavor's disk is too small for the requested image: its minimum is {found.min_disk} GB.")
     if flavor.disk and flavor.disk << 30 < (found.virtual_size or found.size or 0):
         raise BadRequest("Flavor's disk is too small for requested image.")
+    machine.check(found.properties, flavor.extra_specs)
     return msgspec.to_builtins(found)  # type: ignore[no-any-return]
 
 

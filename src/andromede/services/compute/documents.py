@@ -36,7 +36,8 @@ def _openstack(row: Any, ports: list[Attached], zone: str) -> dict[str, bytes]:
     }
     if row["public_key"]:
         meta["public_keys"] = {row["key_name"]: row["public_key"]}
-        meta["keys"] = [{"name": row["key_name"], "type": "ssh", "data": row["public_key"]}]
+        kind = "x509" if row["public_key"].startswith("-----BEGIN CERTIFICATE") else "ssh"
+        meta["keys"] = [{"name": row["key_name"], "type": kind, "data": row["public_key"]}]
     out: dict[str, bytes] = {}
     if row["files"]:
         meta["files"] = [{"path": path, "content_path": f"/content/{number:04d}"} for number, path in enumerate(row["files"])]

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Iterable
-from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -10,35 +9,35 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from andromede.core.clock import now
 from andromede.core.context import Parts
-from andromede.core.errors import CloudError, Conflict
+from andromede.core.errors import CloudError
 from andromede.core.ids import new_id
 from andromede.core.units import GIB, MIB
 from andromede.db.base import chunks
 from andromede.db.engine import Database
-from andromede.drivers.host import Desired, Image, Nic, Report, Wish
-from andromede.drivers.hypervisor import Power, Seen, State
+from andromede.drivers.host import Desired, Image, Nic, Report, Rescue, Wish
+from andromede.drivers.hypervisor import Capture, Power, Seen, State
 from andromede.engine.client import Operations
 from andromede.engine.model import Reconciler
-from andromede.services.compute import documents
-from andromede.services.compute.tables import host, server, server_group
+from andromede.services.compute import documents, inventory, machine
+from andromede.services.compute.inventory import Room, used
+from andromede.services.compute.scheduler import ALIVE, alive, awaited, choose
+from andromede.services.compute.tables import host, server
 from andromede.services.network import service as network
 
-ALIVE = timedelta(seconds=60)
+__all__ = [
+    "Observer", "Pusher", "Room", "Wishes", "alive", "awaited", "changed", "chassis", "choose", "reconcilers", "register",
+    "root_of", "used",
+]  # fmt: skip
+
 PATIENCE = 5.0
 PUSH = "compute.push"
-_NO_HOST = "No valid host was found. There are not enough hosts available."
 
 
 def register(db: Connection, name: str, zone: str = "nova", **ratios: float) -> None:
     """Make a host known, where it is not."""
     if db.scalar(select(host.c.id).where(host.c.name == name)) is None:
         number = (db.scalar(select(func.max(host.c.number))) or 0) + 1
-        db.execute(insert(host).values(id=new_id(), number=number, name=name, zone=zone, created=now(), **ratios))
-
-
-def alive(row: Any) -> bool:
-    """Whether a host has reported lately; a report from the future is from before the clock was set back, and counts for nothing."""
-    return row.seen is not None and not row.forced_down and abs(now() - row.seen) < ALIVE
+        db.execute(insert(host).values(id=new_id(), number=number, name=name, zone=zone, own_zone=zone, created=now(), **ratios))
 
 
 def chassis(db: Connection) -> list[network.Chassis]:
@@ -59,98 +58,6 @@ def changed(db: Connection, operations: Operations, *names: str | None) -> None:
     if known:
         db.execute(update(host).where(host.c.name.in_(known)).values(generation=host.c.generation + 1))
         operations.signal(db, PUSH)
-
-
-class Room(msgspec.Struct):
-    """What a host has left, after overcommit. ram in MiB, disk in GiB."""
-
-    vcpus: float
-    ram: float
-    disk: float
-
-
-def used(db: Connection) -> dict[str, Room]:
-    """What servers take, by host."""
-    rows = db.execute(
-        select(server.c.host, func.sum(server.c.vcpus), func.sum(server.c.ram), func.sum(server.c.disk), func.count())
-        .where(server.c.host.is_not(None), server.c.deleted.is_(None))
-        .group_by(server.c.host)
-    )
-    return {name: Room(vcpus, ram, disk) for name, vcpus, ram, disk, _count in rows}
-
-
-def choose(db: Connection, row: Any) -> str:
-    """The name of the host with the most free memory on which a server fits. Raises Conflict when there is none.
-
-    Runs in a serializable transaction that also writes the server's host: two servers never take the same room.
-    """
-    taken, found = used(db), []
-    groups = _group_hosts(db, row)
-    for one in db.execute(select(host).where(host.c.enabled)):
-        if one.facts is None or not alive(one) or not _wanted(row, one, groups):
-            continue
-        have = taken.get(one.name, Room(0, 0, 0))
-        left = Room(
-            one.facts["vcpus"] * one.cpu_ratio - have.vcpus,
-            one.facts["memory"] / MIB * one.ram_ratio - have.ram,
-            one.facts["disk"] / GIB * one.disk_ratio - have.disk,
-        )
-        if row.vcpus <= left.vcpus and row.vcpus <= one.facts["vcpus"] * one.cpu_ratio and row.ram <= left.ram and row.disk <= left.disk:
-            found.append((_leaning(one, groups), left.ram, one.name))
-    if not found:
-        raise Conflict(_NO_HOST)
-    return str(max(found)[2])
-
-
-def awaited(db: Connection) -> bool:
-    """Whether a host that may take servers has yet to report: since it was made known, or since its agent went away."""
-    return any(not alive(one) or one.facts is None for one in db.execute(select(host).where(host.c.enabled, ~host.c.forced_down)))
-
-
-class _Group(msgspec.Struct, frozen=True):
-    """The policy of a server's group, how many of it may share a host (anti-affinity), and where its other members are."""
-
-    policy: str = ""
-    most: int = 1
-    members: dict[str, int] = {}
-
-
-def _group_hosts(db: Connection, row: Any) -> _Group:
-    if row.group_id is None:
-        return _Group()
-    group = db.execute(select(server_group).where(server_group.c.id == row.group_id)).first()
-    if group is None:
-        return _Group()
-    members = (
-        select(server.c.host, func.count().label("number"))
-        .where(server.c.group_id == row.group_id, server.c.id != row.id, server.c.deleted.is_(None), server.c.host.is_not(None))
-        .group_by(server.c.host)
-    )
-    held = {member.host: member.number for member in db.execute(members)}
-    return _Group(group.policy, group.rules.get("max_server_per_host", 1), held)
-
-
-def _leaning(one: Any, group: _Group) -> int:
-    """What the soft policies make of a host: more is better."""
-    held = group.members.get(one.name, 0)
-    return {"soft-affinity": held, "soft-anti-affinity": -held}.get(group.policy, 0)
-
-
-def _wanted(row: Any, one: Any, group: _Group) -> bool:
-    if row.zone and row.zone != one.zone:
-        return False
-    if row.wanted_host and row.wanted_host != one.name:
-        return False
-    if group.policy == "affinity" and group.members and one.name not in group.members:
-        return False
-    if group.policy == "anti-affinity" and group.members.get(one.name, 0) >= group.most:
-        return False
-    hints = row.hints
-    return _hosts_of(hints.get("_different")).isdisjoint({one.name}) and (not hints.get("_same") or one.name in hints["_same"])
-
-
-def _hosts_of(value: Any) -> set[str]:
-    return set(value or ())
 
 
 class Wishes:
@@ -184,16 +91,20 @@ def _wishes(db: Connection, ids: Iterable[str], zone: str) -> list[Wish]:
     return out
 
 
+def root_of(server_id: str, number: int) -> str:
+    """The id of a server's root disk: it changes whenever the disk is made anew."""
+    return f"{server_id}.{number}" if number else server_id
+
+
 def _wish(row: Any, ports: list[network.Attached], zone: str) -> Wish:
     image, flavor = row["image"], row["flavor"]
-    properties = image.get("properties", {})
+    base = row["base"] or image
+    properties, root = image.get("properties", {}), root_of(row["id"], row["root_number"])
     size = row["disk"] * GIB or image.get("virtual_size") or image.get("size") or GIB
     return Wish(
-        id=row["id"], vcpus=row["vcpus"], memory=row["ram"] * MIB, disk=size,
-        image=_image(image), kernel=_image(image.get("kernel")), initrd=_image(image.get("ramdisk")),
+        id=row["id"], vcpus=row["vcpus"], memory=row["ram"] * MIB, disk=max(size, base.get("virtual_size") or 0),
+        image=_image(base), kernel=_image(image.get("kernel")), initrd=_image(image.get("ramdisk")),
         cmdline=properties.get("os_command_line") or ("root=/dev/vda console=ttyS0" if image.get("kernel") else ""),
-        firmware="uefi" if properties.get("hw_firmware_type") == "uefi" else "bios",
-        disk_bus=properties.get("hw_disk_bus", "virtio"), nic_model=properties.get("hw_vif_model", "virtio"),
         nics=tuple(
             Nic(
                 port_id=port.port_id, network_id=port.network_id, mac=port.mac, mtu=port.mtu,
@@ -203,6 +114,20 @@ def _wish(row: Any, ports: list[network.Attached], zone: str) -> Wish:
         ),
         power=Power(row["power"]), boots=row["boots"], soft=row["soft"], config_drive=row["config_drive"],
         files=documents.files(row, ports, flavor["original_name"], zone),
+        root=root, points=(row["point"],) if row["point"] else (), past=tuple(row["past"]) if row["past"] else None,
+        rescue=_rescue(row), captures=tuple(Capture(id=id_, disk=root, path=path) for id_, path in (row["captures"] or {}).items()),
+        **machine.of(properties, flavor["extra_specs"], row["vcpus"]),
+    )  # fmt: skip
+
+
+def _rescue(row: Any) -> Rescue | None:
+    kept = row["rescue"]
+    image = _image(kept["image"]) if kept else None
+    if kept is None or image is None:
+        return None
+    return Rescue(
+        image=image, id=f"{row['id']}.rescue", size=max(kept["image"].get("virtual_size") or kept["image"]["size"], 512), bus=kept["bus"],
+        cdrom=kept["cdrom"], stable=kept["stable"], kernel=_image(kept["image"].get("kernel")), initrd=_image(kept["image"].get("ramdisk")),
     )  # fmt: skip
 
 
@@ -293,6 +218,8 @@ class Observer:
                 values: dict[str, Any] = {"seen": now(), "seen_generation": report.generation}
                 if facts is not None:
                     values["facts"] = facts
+                    if facts != row.facts or fresh:
+                        inventory.tell(db, row, facts)
                 if facts != row.facts or report.generation != row.seen_generation or not alive(row) or row.seen < now() - ALIVE / 4:
                     db.execute(update(host).where(host.c.id == row.id).values(values))
                 if fresh:
@@ -318,6 +245,8 @@ class Observer:
         if row is None:
             return
         values: dict[str, Any] = {"seen_state": str(one.state), "seen_boots": one.boots, "seen_fault": one.fault}
+        if one.captures or row.seen_captures:
+            values["seen_captures"] = one.captures
         ended = one.state in (State.STOPPED, State.CRASHED) and one.boots == row.boots
         if ended and row.vm_state == "active" and row.task_state is None and row.power == "running":
             values |= {"power": "stopped", "vm_state": "stopped", "updated": now()}

@@ -2,11 +2,19 @@
 
 from andromede.services.compute import (
     api,
+    routes_actions,
+    routes_aggregates,
+    routes_consoles,
+    routes_events,
     routes_flavors,
     routes_groups,
+    routes_images,
     routes_interfaces,
     routes_keypairs,
+    routes_life,
     routes_limits,
+    routes_moves,
+    routes_networks,
     routes_operator,
     routes_security_groups,
     routes_servers,
@@ -14,7 +22,8 @@ from andromede.services.compute import (
 )  # fmt: skip
 
 MODULES = (
-    routes_servers, routes_flavors, routes_keypairs, routes_limits, routes_groups, routes_tags, routes_interfaces, routes_operator,
-    routes_security_groups,
+    routes_servers, routes_life, routes_actions, routes_consoles, routes_flavors, routes_keypairs, routes_limits, routes_groups, routes_tags,
+    routes_interfaces, routes_aggregates, routes_events, routes_images, routes_moves, routes_networks,
+    routes_operator, routes_security_groups,
 )  # fmt: skip
-APIS = (api.root, api.api)
+APIS = (api.root, api.api, routes_consoles.page)

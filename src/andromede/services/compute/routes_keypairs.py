@@ -4,12 +4,17 @@ import base64
 import binascii
 import hashlib
 import re
+from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 import msgspec
+from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat, load_ssh_public_key
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from msgspec import UNSET, UnsetType
 from sqlalchemy import delete, func, insert, select
 
@@ -58,6 +63,37 @@ def fingerprint(public_key: str) -> str:
         raise BadRequest("Keypair data is invalid: it must be one public key on one line")
     digest = hashlib.md5(raw, usedforsecurity=False).hexdigest()
     return ":".join(digest[at : at + 2] for at in range(0, 32, 2))
+
+
+def certificate_fingerprint(text: str) -> str:
+    """The SHA-1 fingerprint of an X.509 certificate in PEM. Raises BadRequest for what is none."""
+    try:
+        digest = x509.load_pem_x509_certificate(text.encode()).fingerprint(SHA1()).hex()  # noqa: S303
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise BadRequest("Keypair data is invalid: failed to generate X509 fingerprint. Error: it is no certificate in PEM") from error
+    return ":".join(digest[at : at + 2] for at in range(0, 40, 2))
+
+
+def _certificate(user_id: str) -> tuple[str, str]:
+    """A new key and a certificate of it that says who its user is, both in PEM: for guests that people sign in to by certificate."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, user_id)])
+    principal = x509.OtherName(x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3"), _utf8(f"{user_id}@localhost"))
+    made = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(x509.random_serial_number())
+        .not_valid_before(now()).not_valid_after(now() + timedelta(days=3650))
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([principal]), critical=False)
+        .sign(key, SHA256())
+    )  # fmt: skip
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    return private, made.public_bytes(Encoding.PEM).decode()
+
+
+def _utf8(text: str) -> bytes:
+    """A short text as ASN.1's UTF8String."""
+    data = text.encode()
+    return bytes([0x0C, len(data)]) + data
 
 
 def _generated() -> tuple[str, str]:
@@ -122,19 +158,19 @@ def create_key(ctx: Context, body: CreateKey) -> Response:
     allowed = _NEWER_NAME if ctx.at_least("2.92") else _NAME
     if not allowed.fullmatch(wanted.name) or wanted.name.strip() != wanted.name:
         raise BadRequest("Keypair data is invalid: Keypair name contains unsafe characters")
-    if wanted.type == "x509":
-        raise BadRequest("Keypair data is invalid: certificates are not served here, import an SSH key")
+    kind = "x509" if wanted.type == "x509" else "ssh"
     if wanted.public_key is None and ctx.at_least("2.92"):
         raise BadRequest("Invalid input for field/attribute keypair. 'public_key' is a required property")
     _take(ctx, owner)
     private = None
     if wanted.public_key is None:
-        private, public = _generated()
+        private, public = _generated() if kind == "ssh" else _certificate(owner)
     else:
         public = wanted.public_key
     if ctx.db.execute(select(keypair.c.id).where(keypair.c.user_id == owner, keypair.c.name == wanted.name)).first():
         raise Conflict(f"Key pair '{wanted.name}' already exists.")
-    row = {"name": wanted.name, "user_id": owner, "type": "ssh", "public_key": public, "fingerprint": fingerprint(public), "created": now()}
+    row = {"name": wanted.name, "user_id": owner, "type": kind, "public_key": public, "created": now()}
+    row["fingerprint"] = fingerprint(public) if kind == "ssh" else certificate_fingerprint(public)
     ctx.db.execute(insert(keypair).values(row))
     shown = _brief(ctx, row) | {"user_id": owner}
     if private is not None:

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from sqlalchemy import delete, select, update
 
-from andromede.core.clock import iso_micro
+from andromede.core.clock import iso_micro, now
 from andromede.core.context import Context
 from andromede.core.errors import BadRequest, Conflict, NotFound
 from andromede.core.ids import is_id
@@ -83,11 +83,21 @@ def _full(ctx: Context, row: Any, taken: dict[str, hosts.Room], running: dict[st
         "service": {"host": row.name, "id": _service_id(ctx, row), "disabled_reason": row.disabled_reason},
     }  # fmt: skip
     if ctx.at_least("2.88"):
-        return out | {"uptime": None}
+        return out | {"uptime": _uptime(row)}
     model: Any = {"model": facts.get("cpu_model", "")}
     out |= _room(row, taken.get(row.name)) | {"current_workload": 0, "running_vms": len(running.get(row.name, ()))}
     out["cpu_info"] = model if ctx.at_least("2.28") else msgspec.json.encode(model).decode()
     return out
+
+
+def _uptime(row: Any) -> str | None:
+    """In the words of `uptime`, as far as the host's report knows; none while it is away."""
+    booted = (row.facts or {}).get("booted", 0)
+    if not booted or not hosts.alive(row):
+        return None
+    moment = now()
+    seconds = max(0, int(moment.timestamp()) - booted)
+    return f" {moment:%H:%M:%S} up {seconds // 86400} days, {seconds // 3600 % 24:2}:{seconds // 60 % 60:02}"
 
 
 def _room(row: Any, used: hosts.Room | None) -> dict[str, Any]:
@@ -193,6 +203,16 @@ def show_hypervisor(ctx: Context, hypervisor_id: str) -> dict[str, Any]:
     if ctx.at_least("2.53") and (ctx.query.get("with_servers") or "").lower() in ("true", "1"):
         shown["servers"] = _guests(running.get(row.name, []))
     return {"hypervisor": shown}
+
+
+@api.get(_HYPERVISOR + "/uptime", policy=admin("os-hypervisors:uptime"), versions=("2.1", "2.87"))
+def show_uptime(ctx: Context, hypervisor_id: str) -> dict[str, Any]:
+    """For how long a host has been up. 400 while it is away."""
+    row = _find(ctx, hypervisor_id)
+    text = _uptime(row)
+    if text is None:
+        raise BadRequest(f"Host {row.name} does not tell its uptime now.")
+    return {"hypervisor": _hypervisor(ctx, row) | {"uptime": text}}
 
 
 @api.get(_HYPERVISOR + "/search", policy=admin("os-hypervisors:search"), versions=_OLD)

@@ -4,17 +4,15 @@ from typing import Any
 
 import msgspec
 from msgspec import UNSET
-from sqlalchemy import select
 
-from andromede.core.clock import iso_micro
 from andromede.core.context import Context
 from andromede.core.errors import BadRequest, Conflict, NotFound
 from andromede.http.policy import Level, Policy
 from andromede.http.response import Response
 from andromede.http.versions import show
-from andromede.services.compute import hosts, operations, servers, state, view
+from andromede.services.compute import hosts, life, listing, operations, servers, state, view
 from andromede.services.compute.api import VERSIONS, admin, api, member, reader, root
-from andromede.services.compute.tables import action
+from andromede.services.compute.routes_life import reset
 from andromede.services.compute.wire import (
     BriefAnswer,
     ConsoleOutput,
@@ -89,14 +87,14 @@ def create_server(ctx: Context, body: CreateServer) -> Response:
 @api.get(_SERVERS, policy=reader("servers:index"))
 def list_servers(ctx: Context) -> BriefAnswer:
     """Ids and names, a page at a time."""
-    page = servers.listing(ctx)
+    page = listing.listing(ctx)
     return BriefAnswer(servers=[view.brief(ctx, row) for row in page.rows], servers_links=_next(ctx, page, "servers"))
 
 
 @api.get(_SERVERS + "/detail", policy=reader("servers:detail"))
 def list_servers_in_full(ctx: Context) -> ServersAnswer:
     """Servers in full, a page at a time."""
-    page = servers.listing(ctx)
+    page = listing.listing(ctx)
     return ServersAnswer(servers=view.full(ctx, page.rows), servers_links=_next(ctx, page, "servers/detail"))
 
 
@@ -114,7 +112,7 @@ def show_server(ctx: Context, server_id: str) -> ServerAnswer:
 @api.put(_SERVER, policy=member("servers:update"))
 def update_server(ctx: Context, server_id: str, body: UpdateServer) -> ServerAnswer:
     """Rename a server, or change its description and access addresses."""
-    return ServerAnswer(server=view.full(ctx, [servers.change(ctx, server_id, body.server)])[0])
+    return ServerAnswer(server=view.changed(ctx, servers.change(ctx, server_id, body.server)))
 
 
 @api.delete(_SERVER, policy=member("servers:delete"))
@@ -221,28 +219,20 @@ def _mine(ctx: Context, server_id: str) -> Any:
     return row
 
 
-def _power(ctx: Context, row: Any, name: str, task: str, **wish: Any) -> None:
-    """Wish for another power state, and follow until the host has it so."""
-    servers.begin(ctx, row["id"], name)
-    operations.write(ctx.db, row["id"], task_state=task, **wish)
-    hosts.changed(ctx.db, ctx.parts.operations, row["host"])
-    ctx.parts.operations.submit(ctx.db, operations.POWER, row["id"], project_id=row["project_id"], request_id=ctx.request_id)
-
-
 @api.action(_ACTION, "os-start", policy=member("servers:start"))
 def start_server(ctx: Context, server_id: str) -> None:
     """Start a stopped server."""
     row = _mine(ctx, server_id)
     state.require(row, "start", "stopped")
-    _power(ctx, row, "start", "powering-on", power="running", boots=row["boots"] + 1, soft=False)
+    life.power(ctx, row, "start", "powering-on", power="running", boots=row["boots"] + 1, soft=False)
 
 
 @api.action(_ACTION, "os-stop", policy=member("servers:stop"))
 def stop_server(ctx: Context, server_id: str) -> None:
     """Ask the guest to shut down, and end it if it does not."""
     row = _mine(ctx, server_id)
-    state.require(row, "stop", "active", "error")
-    _power(ctx, row, "stop", "powering-off", power="stopped", soft=True)
+    state.require(row, "stop", "active", "rescued", "error")
+    life.power(ctx, row, "stop", "powering-off", power="stopped", soft=True)
 
 
 @api.action(_ACTION, "reboot", policy=member("servers:reboot"))
@@ -255,10 +245,10 @@ def reboot_server(ctx: Context, server_id: str, body: Reboot) -> None:
     if kind == "SOFT":
         state.require(row, "reboot", "active")
     else:
-        state.require(row, "reboot", "active", "stopped", "paused", "error", idle=row["task_state"] != "rebooting")
+        state.require(row, "reboot", "active", "stopped", "paused", "suspended", "error", idle=row["task_state"] != "rebooting")
         ctx.parts.operations.cancel(ctx.db, row["id"])
     task = "rebooting" if kind == "SOFT" else "rebooting_hard"
-    _power(ctx, row, "reboot", task, power="running", boots=row["boots"] + 1, soft=kind == "SOFT")
+    life.power(ctx, row, "reboot", task, power="running", boots=row["boots"] + 1, soft=kind == "SOFT")
 
 
 @api.action(_ACTION, "pause", policy=member("os-pause-server:pause"))
@@ -266,7 +256,7 @@ def pause_server(ctx: Context, server_id: str) -> None:
     """Freeze the guest."""
     row = _mine(ctx, server_id)
     state.require(row, "pause", "active")
-    _power(ctx, row, "pause", "pausing", power="paused")
+    life.power(ctx, row, "pause", "pausing", power="paused")
 
 
 @api.action(_ACTION, "unpause", policy=member("os-pause-server:unpause"))
@@ -274,7 +264,7 @@ def unpause_server(ctx: Context, server_id: str) -> None:
     """Let the guest go on."""
     row = _mine(ctx, server_id)
     state.require(row, "unpause", "paused")
-    _power(ctx, row, "unpause", "unpausing", power="running")
+    life.power(ctx, row, "unpause", "unpausing", power="running")
 
 
 @api.action(_ACTION, "lock", policy=member("os-lock-server:lock"))
@@ -308,7 +298,7 @@ def console_output(ctx: Context, server_id: str, body: ConsoleOutput | None = No
         if length < -1:
             raise BadRequest("Invalid input for field/attribute length. It must be -1 or more.")
         if length >= 0:
-            text = "\n".join(text.split("\n")[-length - 1 :]) if length else ""
+            text = "\n".join(text.split("\n")[-length:]) if length else ""
     return {"output": text}
 
 
@@ -318,14 +308,14 @@ def reset_state(ctx: Context, server_id: str, body: ResetState) -> None:
     row = servers.find(ctx, server_id)
     if body.state not in ("active", "error"):
         raise BadRequest(f"Invalid input for field/attribute state. Value: {body.state}. It must be active or error.")
-    ctx.parts.operations.cancel(ctx.db, row["id"])
-    operations.write(ctx.db, row["id"], vm_state=body.state, task_state=None)
+    reset(ctx, row, body.state)
 
 
-@api.action(_ACTION, "forceDelete", policy=member("os-deferred-delete:force"))
-def force_delete(ctx: Context, server_id: str) -> None:
-    """Delete now."""
-    servers.remove(ctx, server_id)
+@api.action(_ACTION, "injectNetworkInfo", policy=admin("os-admin-actions:inject_network_info"))
+def inject_network_info(ctx: Context, server_id: str) -> None:
+    """Tell the server's host anew what its network is; its metadata says so at once."""
+    row = servers.find(ctx, server_id)
+    hosts.changed(ctx.db, ctx.parts.operations, row["host"])
 
 
 @api.get(_SERVER + "/diagnostics", policy=admin("os-server-diagnostics"), tx="none")
@@ -336,7 +326,8 @@ def diagnostics(ctx: Context, server_id: str) -> dict[str, Any]:
     ctx.bind(None)
     if row["vm_state"] != "active" or row["host"] is None:
         raise Conflict(f"Instance {server_id} is in power state {row['seen_state']}; diagnostics need a running guest.")
-    return dict(ctx.parts.hosts.diagnostics(row["host"], row["id"]))
+    # the API has names for drivers; what drives QEMU is libvirt there
+    return dict(ctx.parts.hosts.diagnostics(row["host"], row["id"])) | {"driver": "libvirt"}
 
 
 @api.get(_SERVER + "/os-server-password", policy=reader("os-server-password:show"))
@@ -349,43 +340,3 @@ def show_password(ctx: Context, server_id: str) -> dict[str, Any]:
 def clear_password(ctx: Context, server_id: str) -> None:
     """Forget it here; the guest's own is not changed."""
     operations.write(ctx.db, servers.find(ctx, server_id)["id"], password=None)
-
-
-@api.get(_SERVER + "/os-instance-actions", policy=reader("os-instance-actions:list"))
-def list_actions(ctx: Context, server_id: str) -> dict[str, Any]:
-    """What was done with a server, newest first."""
-    servers.find(ctx, server_id)
-    rows = ctx.db.execute(select(action).where(action.c.server_id == server_id).order_by(action.c.id.desc()))
-    return {"instanceActions": [_action(ctx, row) for row in rows]}
-
-
-@api.get(_SERVER + "/os-instance-actions/{request_id}", policy=reader("os-instance-actions:show"))
-def show_action(ctx: Context, server_id: str, request_id: str) -> dict[str, Any]:
-    """One action, with its event."""
-    servers.find(ctx, server_id)
-    row = ctx.db.execute(select(action).where(action.c.server_id == server_id, action.c.request_id == request_id)).first()
-    if row is None:
-        raise NotFound(f"Action for request_id {request_id} on instance {server_id} not found")
-    event: dict[str, Any] = {
-        "event": f"compute__do_{row.action}", "start_time": iso_micro(row.started),
-        "finish_time": iso_micro(row.finished) if row.finished else None, "result": row.result,
-    }  # fmt: skip
-    if ctx.caller.admin:
-        event["traceback"] = None
-        if ctx.at_least("2.62"):
-            event["host"] = row.host
-    if ctx.at_least("2.62"):
-        event["hostId"] = servers.host_id(row.project_id or "", row.host)
-    if ctx.at_least("2.84"):
-        event["details"] = row.message
-    return {"instanceAction": _action(ctx, row) | {"events": [event]}}
-
-
-def _action(ctx: Context, row: Any) -> dict[str, Any]:
-    out = {
-        "action": row.action, "instance_uuid": row.server_id, "request_id": row.request_id, "user_id": row.user_id,
-        "project_id": row.project_id, "start_time": iso_micro(row.started), "message": row.message,
-    }  # fmt: skip
-    if ctx.at_least("2.58"):
-        out["updated_at"] = iso_micro(row.finished or row.started)
-    return out

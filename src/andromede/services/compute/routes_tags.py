@@ -108,7 +108,12 @@ _EXTENSIONS = {
     "os-keypairs": "Keypairs", "os-quota-class-sets": "QuotaClasses", "os-quota-sets": "Quotas", "os-server-groups": "ServerGroups",
     "os-services": "Services", "os-simple-tenant-usage": "SimpleTenantUsage", "os-used-limits": "UsedLimits",
     "os-hosts": "Hosts", "os-instance-actions": "InstanceActions", "os-console-output": "ConsoleOutput", "os-lock-server": "LockServer",
-    "os-pause-server": "PauseServer", "os-server-diagnostics": "ServerDiagnostics",
+    "os-pause-server": "PauseServer", "os-server-diagnostics": "ServerDiagnostics", "os-suspend-server": "SuspendServer",
+    "os-rescue": "Rescue", "os-shelve": "Shelve", "os-create-backup": "CreateBackup", "os-deferred-delete": "DeferredDelete",
+    "os-aggregates": "Aggregates", "os-migrations": "Migrations", "os-consoles": "Consoles", "os-remote-consoles": "Consoles",
+    "os-server-external-events": "ServerExternalEvents", "os-server-password": "ServerPassword", "os-admin-actions": "AdminActions",
+    "os-instance-usage-audit-log": "InstanceUsageAuditLog", "os-migrate-server": "MigrateServer", "os-evacuate": "Evacuate",
+    "os-floating-ips": "FloatingIps", "os-networks": "Networks",
 }  # fmt: skip
 
 

@@ -6,36 +6,26 @@ import hashlib
 import ipaddress
 import re
 import secrets
-from datetime import datetime
+from datetime import timedelta
 from typing import Any
 
 from msgspec import UNSET
-from sqlalchemy import Connection, Select, delete, func, insert, or_, select, true, update
+from sqlalchemy import Connection, delete, func, insert, select, true, update
 
-from andromede.core.clock import now, parse
+from andromede.core.clock import now
 from andromede.core.context import Context
 from andromede.core.errors import BadRequest, Forbidden, NotFound, QuotaExceeded
 from andromede.core.ids import is_id, new_id
 from andromede.drivers.hypervisor import MOST_NICS
-from andromede.http import paging, patterns
-from andromede.services.compute import boot_source, groups, operations, state
+from andromede.services.compute import boot_source, groups, hosts, operations, state
 from andromede.services.compute.flavors import find_flavor, flavor_in_server
-from andromede.services.compute.tables import action, keypair, server, server_group, server_tag
+from andromede.services.compute.tables import action, host, keypair, server, server_group, server_tag
 from andromede.services.compute.wire import CreateServer, NewServer, ServerChange
 from andromede.services.network import service as network
 from andromede.services.quota.service import Resource, register
 
-MOST = 1000
 _USER_DATA = 65535
 _METADATA_ITEMS = 128
-_SORTABLE = {
-    "created_at": server.c.created, "updated_at": server.c.updated, "display_name": server.c.name, "vm_state": server.c.vm_state,
-    "task_state": server.c.task_state, "project_id": server.c.project_id, "user_id": server.c.user_id, "uuid": server.c.id,
-    "host": server.c.host, "launched_at": server.c.launched, "image_ref": server.c.image_id, "key_name": server.c.key_name,
-    "instance_type_id": server.c.flavor_id, "availability_zone": server.c.zone, "display_description": server.c.description,
-    "access_ip_v4": server.c.access_ipv4, "access_ip_v6": server.c.access_ipv6, "locked_by": server.c.locked_by,
-    "launch_index": server.c.launch_index, "reservation_id": server.c.reservation_id, "power_state": server.c.seen_state,
-}  # fmt: skip
 
 
 def _sum(column: Any) -> Any:
@@ -71,7 +61,7 @@ def create(ctx: Context, body: CreateServer) -> tuple[list[str], str, str]:
     count, most = _counts(wanted)
     flavor = find_flavor(ctx, str(wanted.flavor))
     source = boot_source.source(ctx, wanted, flavor)
-    key = _key(ctx, wanted)
+    key = key_of(ctx, wanted.key_name or None, ctx.caller.user_id)
     _check_texts(ctx, wanted)
     hints, group_id, host_hints = _hints(ctx, body)
     zone, wanted_host = _zone(ctx, wanted)
@@ -128,12 +118,11 @@ def _affordable(ctx: Context, flavor: Any, least: int, most: int) -> int:
     return least
 
 
-def _key(ctx: Context, wanted: NewServer) -> tuple[str | None, str | None]:
-    if not wanted.key_name:
+def key_of(ctx: Context, name: str | None, user_id: str) -> tuple[str | None, str | None]:
+    """A user's key pair: its name and public key; none for no name. Raises BadRequest."""
+    if not name:
         return None, None
-    row = ctx.db.execute(
-        select(keypair).where(keypair.c.user_id == ctx.caller.user_id, keypair.c.name == wanted.key_name)
-    ).first()
+    row = ctx.db.execute(select(keypair).where(keypair.c.user_id == user_id, keypair.c.name == name)).first()
     if row is None:
         raise BadRequest("Invalid key_name provided.")
     return row.name, row.public_key
@@ -162,14 +151,22 @@ def _check_texts(ctx: Context, wanted: NewServer) -> None:
         raise Forbidden("Personality file limit exceeded.")
     check_address(wanted.access_ipv4, 4, "accessIPv4")
     check_address(wanted.access_ipv6, 6, "accessIPv6")
-    if wanted.hostname is not UNSET and not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?", wanted.hostname):
-        raise BadRequest("Invalid input for field/attribute hostname. It must be a host name.")
+    if wanted.hostname is not UNSET:
+        check_hostname(ctx, wanted.hostname)
     if len(wanted.tags or []) > 50:
         raise BadRequest("A server can have 50 tags at most.")
     if any("/" in tag or "," in tag for tag in wanted.tags or []):
         raise BadRequest("A tag must not hold '/' or ','.")
     if (wanted.host is not UNSET or wanted.hypervisor_hostname is not UNSET) and not ctx.caller.admin:
         ctx.refuse("compute:servers:create:requested_destination")
+
+
+def check_hostname(ctx: Context, name: str) -> None:
+    """Raise BadRequest for what is no host name; from 2.94 on it may be a whole domain name."""
+    label = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+    pattern = rf"{label}(\.{label})*" if ctx.at_least("2.94") else label
+    if len(name) > 255 or not re.fullmatch(pattern, name):
+        raise BadRequest("Invalid input for field/attribute hostname. It must be a host name.")
 
 
 def canonical(text: Any) -> str:
@@ -216,11 +213,15 @@ def _zone(ctx: Context, wanted: NewServer) -> tuple[str | None, str | None]:
     zone, _, host_name = wanted.availability_zone.partition(":")
     if host_name and not ctx.caller.admin:
         ctx.refuse("compute:servers:create:forced_host")
-    from andromede.services.compute.tables import host
-
-    if zone and ctx.db.execute(select(host.c.id).where(host.c.zone == zone, host.c.enabled)).first() is None:
-        raise BadRequest("The requested availability zone is not available")
+    if zone:
+        check_zone(ctx, zone)
     return zone or None, host_name.partition(":")[0] or wanted.host or None
+
+
+def check_zone(ctx: Context, zone: str) -> None:
+    """Raise BadRequest for a zone in which no host takes servers."""
+    if ctx.db.execute(select(host.c.id).where(host.c.zone == zone, host.c.enabled)).first() is None:
+        raise BadRequest("The requested availability zone is not available")
 
 
 def _networks(ctx: Context, wanted: NewServer, number: int) -> list[network.Wanted]:
@@ -278,6 +279,8 @@ def change(ctx: Context, server_id: str, wanted: ServerChange) -> Any:
     row = find(ctx, server_id)
     check_address(wanted.access_ipv4, 4, "accessIPv4")
     check_address(wanted.access_ipv6, 6, "accessIPv6")
+    if wanted.hostname is not UNSET:
+        check_hostname(ctx, wanted.hostname)
     if wanted.disk_config is not UNSET and wanted.disk_config not in ("AUTO", "MANUAL"):
         raise BadRequest("OS-DCF:diskConfig must be either 'MANUAL' or 'AUTO'.")
     if wanted.name is not UNSET and not wanted.name.strip():
@@ -295,130 +298,30 @@ def change(ctx: Context, server_id: str, wanted: ServerChange) -> Any:
     return find(ctx, server_id)
 
 
-def remove(ctx: Context, server_id: str) -> None:
-    """Start deleting; whatever is under way ends first. Works in every state."""
+def remove(ctx: Context, server_id: str, *, now_: bool = False) -> None:
+    """Start deleting; whatever is under way ends first. Works in every state.
+
+    Where the settings let deleted servers be restored for a while, it is only stopped, unless `now_`.
+    """
     row = find(ctx, server_id)
     state.unlocked(row, admin=ctx.caller.admin)
     if row["task_state"] == "deleting":
         return
+    client, seconds = ctx.parts.operations, ctx.parts.settings.compute.reclaim_interval
+    later = seconds and not now_ and row["vm_state"] not in ("building", "error", "shelved_offloaded", "soft-delete")
     begin(ctx, server_id, "delete")
-    client = ctx.parts.operations
     client.cancel(ctx.db, server_id)
+    if later:
+        operations.abandon(ctx.db, ctx.parts, row)
+        reclaim = now() + timedelta(seconds=seconds)
+        operations.write(ctx.db, server_id, task_state="soft-deleting", power="stopped", soft=True, reclaim=reclaim)
+        hosts.changed(ctx.db, client, row["host"])
+        client.submit(
+            ctx.db, operations.POWER, server_id, project_id=row["project_id"], request_id=ctx.request_id, memo={"then": "soft-delete"}
+        )
+        return
     operations.write(ctx.db, server_id, task_state="deleting")
     client.submit(ctx.db, operations.DELETE, server_id, project_id=row["project_id"], request_id=ctx.request_id)
-
-
-def listing(ctx: Context) -> paging.Page:
-    """A page of the servers asked for, newest first unless sorted otherwise."""
-    query = _filtered(ctx)
-    default: list[paging.Key] = [(server.c.created, True), (server.c.id, True)]
-    return paging.page(
-        ctx.db, query, server, keys=paging.sort_of(ctx, _SORTABLE, default), limit=paging.limit_of(ctx, most=MOST),
-        marker=ctx.query.get("marker"), missing=lambda marker: BadRequest(f"marker [{marker}] not found"),
-    )  # fmt: skip
-
-
-def _filtered(ctx: Context) -> Select[Any]:
-    query, get, admin = select(server), ctx.query.get, ctx.caller.admin
-    everything = admin and _flag(get("all_tenants") if "all_tenants" in ctx.query else get("all_projects"))
-    if get("all_tenants") is not None and _flag(get("all_tenants")) and not admin:
-        ctx.refuse("compute:servers:detail:get_all_tenants")
-    if not everything:
-        query = query.where(server.c.project_id == ctx.project_id)
-    elif owner := get("project_id") or get("tenant_id"):
-        query = query.where(server.c.project_id == owner)
-    query = _by_time(ctx, query, admin=admin)
-    if get("status"):
-        query = _by_status(ctx, query)
-    for name, column in (("name", server.c.name), ("ip", None), ("ip6", None), ("host", server.c.host)):
-        pattern = get(name)
-        if pattern is None:
-            continue
-        if column is None:
-            query = query.where(server.c.id.in_(network.servers_by_address(ctx.db, pattern)))
-        elif name != "host" or admin:
-            query = query.where(column.regexp_match(_pattern(pattern)) if name == "name" else column == pattern)
-    exact = {
-        "image": server.c.image_id, "flavor": server.c.flavor_id, "reservation_id": server.c.reservation_id, "user_id": server.c.user_id,
-        "key_name": server.c.key_name, "uuid": server.c.id, "vm_state": server.c.vm_state, "task_state": server.c.task_state,
-        "description": server.c.description, "hostname": server.c.hostname, "availability_zone": server.c.zone,
-        "access_ip_v4": server.c.access_ipv4, "access_ip_v6": server.c.access_ipv6,
-    }  # fmt: skip
-    for name, column in exact.items():
-        if values := ctx.query.all(name):
-            query = query.where(column.in_(values))
-    if (locked := get("locked")) is not None and ctx.at_least("2.73"):
-        query = query.where(server.c.locked_by.is_not(None) if _flag(locked) else server.c.locked_by.is_(None))
-    return _by_tags(ctx, query)
-
-
-def _pattern(text: str) -> str:
-    try:
-        return patterns.quick(text, "name")
-    except re.error:
-        return re.escape(text)
-
-
-def _flag(text: str | None) -> bool:
-    if text is None:
-        return False
-    if text.lower() in ("", "1", "true", "yes", "on", "t", "y"):
-        return True
-    if text.lower() in ("0", "false", "no", "off", "f", "n"):
-        return False
-    raise BadRequest(f"Invalid boolean: {text}")
-
-
-def _moment(name: str, text: str) -> datetime:
-    try:
-        return parse(text.replace(" ", "+"))
-    except ValueError as error:
-        raise BadRequest(f"Invalid filter field: {name}. It must be a time in ISO 8601.") from error
-
-
-def _by_time(ctx: Context, query: Select[Any], *, admin: bool) -> Select[Any]:
-    since, before = ctx.query.get("changes-since"), ctx.query.get("changes-before")
-    if since is not None:
-        query = query.where(server.c.updated >= _moment("changes-since", since))
-    if before is not None and ctx.at_least("2.66"):
-        query = query.where(server.c.updated <= _moment("changes-before", before))
-    deleted = ctx.query.get("deleted")
-    if deleted is not None and admin:
-        return query.where(server.c.deleted.is_not(None) if _flag(deleted) else server.c.deleted.is_(None))
-    return query if since is not None else query.where(server.c.deleted.is_(None))
-
-
-def _by_status(ctx: Context, query: Select[Any]) -> Select[Any]:
-    wanted = [text.upper() for text in ctx.query.all("status")]
-    if "DELETED" in wanted and not ctx.caller.admin:
-        ctx.refuse("compute:servers:detail:deleted")
-    known = [one for one in wanted if one in state.STATUSES]
-    terms = []
-    for one in known:
-        term = server.c.vm_state == state.STATUSES[one]
-        if one in ("REBOOT", "HARD_REBOOT"):
-            term = term & (server.c.task_state == ("rebooting" if one == "REBOOT" else "rebooting_hard"))
-        elif one == "ACTIVE":
-            term = term & (server.c.task_state.is_(None) | server.c.task_state.not_in(["rebooting", "rebooting_hard"]))
-        terms.append(term)
-    return query.where(or_(*terms)) if terms else query.where(server.c.id == "")
-
-
-def _by_tags(ctx: Context, query: Select[Any]) -> Select[Any]:
-    if not ctx.at_least("2.26"):
-        return query
-
-    def holders(tags: list[str]) -> Any:
-        return select(server_tag.c.server_id).where(server_tag.c.tag.in_(tags))
-
-    for name, negated, every in (("tags", False, True), ("tags-any", False, False), ("not-tags", True, True), ("not-tags-any", True, False)):
-        if text := ctx.query.get(name):
-            tags = text.split(",")
-            held = holders(tags)
-            if every:
-                held = held.group_by(server_tag.c.server_id).having(func.count() == len(set(tags)))
-            query = query.where(server.c.id.not_in(held) if negated else server.c.id.in_(held))
-    return query
 
 
 def tags_of(db: Connection, ids: list[str]) -> dict[str, list[str]]:
@@ -439,8 +342,6 @@ def set_metadata(ctx: Context, row: Any, values: dict[str, str]) -> dict[str, st
     if len(values) > _METADATA_ITEMS:
         raise Forbidden(f"Maximum number of metadata items exceeds {_METADATA_ITEMS}")
     ctx.db.execute(update(server).where(server.c.id == row["id"]).values(metadata=values, updated=now()))
-    from andromede.services.compute import hosts
-
     hosts.changed(ctx.db, ctx.parts.operations, row["host"])
     return values
 

@@ -5,18 +5,39 @@ from typing import Any
 from andromede.core.errors import Conflict
 
 _BY_VM = {
-    "building": "BUILD", "active": "ACTIVE", "stopped": "SHUTOFF", "paused": "PAUSED", "error": "ERROR", "deleted": "DELETED",
+    "building": "BUILD", "active": "ACTIVE", "stopped": "SHUTOFF", "paused": "PAUSED", "suspended": "SUSPENDED", "rescued": "RESCUE",
+    "resized": "VERIFY_RESIZE", "shelved": "SHELVED", "shelved_offloaded": "SHELVED_OFFLOADED", "soft-delete": "SOFT_DELETED",
+    "error": "ERROR", "deleted": "DELETED",
 }  # fmt: skip
-_BY_TASK = {"rebooting": "REBOOT", "rebooting_hard": "HARD_REBOOT"}
-_POWER = {"absent": 0, "running": 1, "stopping": 1, "paused": 3, "stopped": 4, "crashed": 6}
-STATUSES = {**{status: vm for vm, status in _BY_VM.items()}, "REBOOT": "active", "HARD_REBOOT": "active"}
+_RESIZING = ("resize_prep", "resize_migrating", "resize_migrated", "resize_finish")
+_BY_TASK = {
+    "active": {"rebooting": "REBOOT", "rebooting_hard": "HARD_REBOOT", "rebuilding": "REBUILD", "migrating": "MIGRATING"}
+    | dict.fromkeys(_RESIZING, "RESIZE"),
+    "stopped": {"rebuilding": "REBUILD"} | dict.fromkeys(_RESIZING, "RESIZE"),
+    "resized": {"resize_reverting": "REVERT_RESIZE"},
+    "error": {"rebuilding": "REBUILD"},
+    "paused": {"migrating": "MIGRATING"},
+}
+_POWER = {"absent": 0, "running": 1, "stopping": 1, "paused": 3, "stopped": 4, "suspended": 4, "crashed": 6}
+
+
+def _statuses() -> dict[str, list[tuple[str, tuple[str, ...], bool]]]:
+    out: dict[str, list[tuple[str, tuple[str, ...], bool]]] = {}
+    for vm, shown in _BY_VM.items():
+        out.setdefault(shown, []).append((vm, tuple(_BY_TASK.get(vm, {})), False))
+    for vm, tasks in _BY_TASK.items():
+        for shown in dict.fromkeys(tasks.values()):
+            out.setdefault(shown, []).append((vm, tuple(task for task, one in tasks.items() if one == shown), True))
+    return out
+
+
+STATUSES = _statuses()
+"""By status: the vm states that show it, each with tasks, and whether one of these must be under way or none may."""
 
 
 def status(row: Any) -> str:
     """ACTIVE, BUILD, …"""
-    if row["vm_state"] == "active" and row["task_state"] in _BY_TASK:
-        return _BY_TASK[row["task_state"]]
-    return _BY_VM[row["vm_state"]]
+    return _BY_TASK.get(row["vm_state"], {}).get(row["task_state"]) or _BY_VM[row["vm_state"]]
 
 
 def power(row: Any) -> int:

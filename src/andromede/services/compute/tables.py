@@ -7,6 +7,9 @@ observer of hosts alone.
 from sqlalchemy import BigInteger, Boolean, Column, Float, ForeignKey, Index, Integer, String, Table, Text, UniqueConstraint
 
 from andromede.db.base import Json, Moment, metadata
+from andromede.services.compute import tables_hosts
+
+HOSTS = tables_hosts
 
 _ID = String(36)
 _PROJECT = String(64)
@@ -17,7 +20,8 @@ host = Table(
     Column("id", _ID, primary_key=True),
     Column("number", Integer, nullable=False, unique=True),
     Column("name", String(255), nullable=False, unique=True),
-    Column("zone", String(255), nullable=False),
+    Column("zone", String(255), nullable=False),  # its own, or that of an aggregate it is in
+    Column("own_zone", String(255), nullable=False, server_default="nova"),
     Column("enabled", Boolean, nullable=False, default=True),
     Column("disabled_reason", String(255)),
     Column("forced_down", Boolean, nullable=False, default=False),
@@ -115,6 +119,17 @@ server = Table(
     Column("seen_state", String(16), nullable=False, default="absent"),
     Column("seen_boots", Integer, nullable=False, default=0),
     Column("seen_fault", Text),
+    Column("root_number", Integer, nullable=False, server_default="0"),  # how often the root disk was made anew
+    Column("past", Json),  # the disk and the point of it that the root disk is made from, instead of the image
+    Column("point", String(64)),  # a state of the root disk that is kept, to go back to
+    Column("base", Json),  # what the root disk is made from, where that is not `image`
+    Column("before", Json),  # what it was before it was resized or moved, until that is confirmed
+    Column("confirm_by", Moment),
+    Column("rescue", Json),  # the image it is rescued with, and where that is plugged in
+    Column("captures", Json),  # image id to where a copy of the root disk is to be put
+    Column("seen_captures", Json),  # image id to a fault, or an empty text where the copy is whole
+    Column("shelved_image", _ID),
+    Column("reclaim", Moment),  # when a server that was deleted softly goes for good
     Column("launched", Moment),
     Column("terminated", Moment),
     Column("created", Moment, nullable=False),
@@ -144,6 +159,48 @@ action = Table(
     Column("result", String(16)),  # Success, Error
     Column("message", Text),
     Column("host", String(255)),
+)
+
+action_event = Table(
+    "compute_action_event",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("server_id", _ID, nullable=False, index=True),
+    Column("request_id", String(64), nullable=False),
+    Column("event", String(255), nullable=False),
+    Column("started", Moment, nullable=False),
+    Column("finished", Moment),
+    Column("result", String(16)),  # Success, Error
+    Column("details", Text),
+    Column("host", String(255)),
+)
+
+migration = Table(
+    "compute_migration",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("uuid", _ID, nullable=False, unique=True),
+    Column("server_id", _ID, nullable=False, index=True),
+    Column("project_id", _PROJECT),
+    Column("user_id", _PROJECT),
+    Column("kind", String(16), nullable=False),  # migration, resize, live-migration, evacuation
+    Column("status", String(16), nullable=False),
+    Column("source", String(255)),
+    Column("target", String(255)),
+    Column("old_flavor", String(255)),
+    Column("new_flavor", String(255)),
+    Column("progress", Json),
+    Column("created", Moment, nullable=False),
+    Column("updated", Moment, nullable=False),
+)
+
+console_token = Table(
+    "compute_console_token",
+    metadata,
+    Column("digest", String(64), primary_key=True),  # SHA-256 of the token
+    Column("server_id", _ID, nullable=False, index=True),
+    Column("kind", String(16), nullable=False),  # vnc, serial
+    Column("expires", Moment, nullable=False),
 )
 
 server_group = Table(

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from msgspec import UNSET
 from sqlalchemy import select
 
 from andromede.core.clock import iso_micro, iso_z
@@ -48,6 +49,26 @@ def full(ctx: Context, rows: list[Any]) -> list[Server]:
     return [_one(ctx, row, ports.get(row["id"], []), tags.get(row["id"], []), zones) for row in rows]
 
 
+_LATER = (
+    "zone", "config_drive", "launched", "terminated", "security_groups", "task_state", "vm_state", "power_state", "volumes", "host",
+    "hypervisor_hostname", "instance_name", "reservation_id", "launch_index", "hostname", "kernel_id", "ramdisk_id", "root_device_name",
+    "user_data", "host_status",
+)  # fmt: skip
+
+
+def changed(ctx: Context, row: Any, *, rebuilt: bool = False) -> Server:
+    """A server as the calls show it that change or rebuild it: in full from 2.75 on, with less before that."""
+    shown = full(ctx, [row])[0]
+    if not ctx.at_least("2.75"):
+        for name in (*_LATER, *(() if rebuilt and ctx.at_least("2.54") else ("key_name",))):
+            setattr(shown, name, UNSET)
+        for one in (one for entries in shown.addresses.values() for one in entries):
+            one.type, one.mac = UNSET, UNSET
+    if rebuilt:
+        shown.user_data, shown.own_user_data = UNSET, row["user_data"]
+    return shown
+
+
 def _one(ctx: Context, row: Any, ports: list[network.Attached], tags: list[str], zones: dict[str, Any]) -> Server:
     admin = ctx.caller.admin
     where = zones.get(row["host"]) if row["host"] else None
@@ -65,7 +86,7 @@ def _one(ctx: Context, row: Any, ports: list[network.Attached], tags: list[str],
         trusted_image_certificates=None, server_groups=[row["group_id"]] if row["group_id"] else [], locked_reason=row["locked_reason"],
         pinned_zone=row["zone"],
     )  # fmt: skip
-    if shown.status in ("ACTIVE", "BUILD", "REBOOT", "HARD_REBOOT", "PAUSED"):
+    if shown.status in ("ACTIVE", "BUILD", "REBOOT", "HARD_REBOOT", "PAUSED", "REBUILD", "RESIZE", "VERIFY_RESIZE", "MIGRATING"):
         shown.progress = state.progress(row)
     if row["fault"] and shown.status in ("ERROR", "DELETED"):
         shown.fault = {key: value for key, value in row["fault"].items() if admin or key != "details"}

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType, field
 
-from andromede.http.wire import Body, Text255, Wire, since, until
+from andromede.http.wire import Body, Text255, Wire, between, since, until
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 Metadata = dict[Annotated[str, msgspec.Meta(min_length=1, max_length=255)], Text255]
@@ -129,8 +129,8 @@ class Address(Wire, kw_only=True):
 
     version: int
     addr: str
-    type: str = field(name="OS-EXT-IPS:type")
-    mac: str = field(name="OS-EXT-IPS-MAC:mac_addr")
+    type: str | UnsetType = field(name="OS-EXT-IPS:type")
+    mac: str | UnsetType = field(name="OS-EXT-IPS-MAC:mac_addr")
 
 
 class FlavorInServer(Wire, kw_only=True):
@@ -195,6 +195,8 @@ class Server(Wire, kw_only=True):
     trusted_image_certificates: Annotated[list[str] | None, since("2.63")] | UnsetType = UNSET
     server_groups: Annotated[list[str], since("2.71")] | UnsetType = UNSET
     locked_reason: Annotated[str | None, since("2.73")] | UnsetType = UNSET
+    admin_pass: str | UnsetType = field(name="adminPass", default=UNSET)
+    own_user_data: Annotated[str | None, since("2.57")] | UnsetType = field(name="user_data", default=UNSET)
     pinned_zone: Annotated[str | None, since("2.96")] | UnsetType = field(name="pinned_availability_zone", default=UNSET)
 
 
@@ -267,3 +269,72 @@ class ResetState(Body, kw_only=True):
     state: str
 
 
+class Resize(Body, kw_only=True):
+    """The resize action."""
+
+    flavor: Annotated[str, msgspec.Meta(min_length=1)] = field(name="flavorRef")
+    disk_config: str | UnsetType = field(name="OS-DCF:diskConfig", default=UNSET)
+
+
+class Rebuild(Body, kw_only=True):
+    """The rebuild action. What is not given stays as it is; null takes it away."""
+
+    image: str = field(name="imageRef")
+    name: Name | UnsetType = UNSET
+    admin_pass: str | UnsetType = field(name="adminPass", default=UNSET)
+    metadata: Metadata | UnsetType = UNSET
+    personality: Annotated[list[PersonalityFile], until("2.56")] | UnsetType = UNSET
+    preserve_ephemeral: bool | UnsetType = UNSET
+    disk_config: str | UnsetType = field(name="OS-DCF:diskConfig", default=UNSET)
+    access_ipv4: str | UnsetType = field(name="accessIPv4", default=UNSET)
+    access_ipv6: str | UnsetType = field(name="accessIPv6", default=UNSET)
+    description: Annotated[str | None, since("2.19")] | UnsetType = UNSET
+    key_name: Annotated[str | None, since("2.54")] | UnsetType = UNSET
+    user_data: Annotated[str | None, since("2.57")] | UnsetType = UNSET
+    trusted: Annotated[list[str] | None, since("2.63")] | UnsetType = field(name="trusted_image_certificates", default=UNSET)
+    hostname: Annotated[str, since("2.90")] | UnsetType = UNSET
+
+
+class Rescue(Body, kw_only=True):
+    """The rescue action."""
+
+    admin_pass: str | UnsetType = field(name="adminPass", default=UNSET)
+    image: str | UnsetType = field(name="rescue_image_ref", default=UNSET)
+
+
+class CreateImage(Body, kw_only=True):
+    """The createImage action."""
+
+    name: Name
+    metadata: Metadata | UnsetType = UNSET
+
+
+class CreateBackup(Body, kw_only=True):
+    """The createBackup action."""
+
+    name: Name
+    backup_type: Annotated[str, msgspec.Meta(max_length=255)]
+    rotation: Annotated[int, msgspec.Meta(ge=0)]
+    metadata: Metadata | UnsetType = UNSET
+
+
+class Migrate(Body, kw_only=True):
+    """The migrate action: where to."""
+
+    host: Annotated[str | None, since("2.56")] | UnsetType = UNSET
+
+
+class Evacuate(Body, kw_only=True):
+    """The evacuate action."""
+
+    host: Annotated[str, msgspec.Meta(min_length=1, max_length=255)] | None | UnsetType = UNSET
+    admin_pass: str | UnsetType = field(name="adminPass", default=UNSET)
+    shared: Annotated[bool, until("2.13")] | UnsetType = field(name="onSharedStorage", default=UNSET)
+    force: Annotated[bool, between("2.29", "2.67")] | UnsetType = UNSET
+
+
+class Unshelve(Body, kw_only=True):
+    """The unshelve action: where to."""
+
+    availability_zone: Annotated[str | None, since("2.77")] | UnsetType = UNSET
+    host: Annotated[str, since("2.91")] | UnsetType = UNSET

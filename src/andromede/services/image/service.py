@@ -7,9 +7,9 @@ import msgspec
 from andromede.core.context import Context, Parts
 from andromede.core.errors import BadRequest, NotFound
 from andromede.engine.model import Reconciler
-from andromede.services.image import images, operations, reconcile
+from andromede.services.image import for_compute, images, operations, reconcile, snapshots
 
-__all__ = ["KINDS", "Bootable", "bootable", "reconcilers"]
+__all__ = ["KINDS", "Bootable", "bootable", "for_compute", "reconcilers", "snapshots"]
 
 KINDS = operations.KINDS
 _BOOTS_AS = {"qcow2": "qcow2", "raw": "raw", "iso": "raw", "ami": "raw", "aki": "raw", "ari": "raw"}

@@ -31,12 +31,15 @@ class Digest(msgspec.Struct, frozen=True):
 
 
 class ImageStore:
-    """The folder of all images: `data` (published), `stage` (waiting for their import), `work` (being written or converted)."""
+    """The folder of all images: `data` (published), `stage` (waiting for their import), `work` (being written or converted).
+
+    `moves` holds disks on their way from one host to another.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
-        self._data, self._stage, self.work = (self.folder / name for name in ("data", "stage", "work"))
-        for path in (self.folder, self._data, self._stage, self.work):
+        self._data, self._stage, self.work, self.moves = (self.folder / name for name in ("data", "stage", "work", "moves"))
+        for path in (self.folder, self._data, self._stage, self.work, self.moves):
             path.mkdir(parents=True, exist_ok=True, mode=0o750)
 
     def path(self, image_id: str, blob: str) -> Path:

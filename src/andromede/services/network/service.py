@@ -17,6 +17,7 @@ from andromede.engine.client import Operations
 from andromede.engine.model import Reconciler
 from andromede.http import patterns
 from andromede.services.network import for_compute as security
+from andromede.services.network import for_old_compute as old_compute
 from andromede.services.network import groups as security_groups
 from andromede.services.network import networks, ports
 from andromede.services.network.addresses import Asked
@@ -27,7 +28,7 @@ from andromede.services.network.tables import fixed, floating, group, network, p
 
 __all__ = [
     "Attached", "Chassis", "FixedAddress", "Wanted", "attach", "attach_one", "automatic", "bind", "detach_one", "marks_of", "metadata_ends",
-    "ports_of", "reconcilers", "release", "security", "seed", "servers_by_address",
+    "old_compute", "ports_of", "reconcilers", "release", "security", "seed", "servers_by_address",
 ]  # fmt: skip
 
 

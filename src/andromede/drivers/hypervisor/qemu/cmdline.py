@@ -14,6 +14,7 @@ import msgspec
 from andromede.core.ids import guest_name
 from andromede.core.units import MIB
 from andromede.drivers.hypervisor import Guest, Nic
+from andromede.drivers.hypervisor.qemu.places import Places
 from andromede.drivers.hypervisor.qemu.process import BINARY
 
 LATER = "later"
@@ -21,11 +22,12 @@ LATER = "later"
 _CARDS = {"virtio": "virtio-net-pci", "e1000": "e1000", "e1000e": "e1000e", "rtl8139": "rtl8139", "vmxnet3": "vmxnet3"}
 # The product by which cloud-init knows that it may ask for OpenStack's metadata (ds-identify).
 _MAKER, _PRODUCT = "Andromède", "OpenStack Nova"
+_VIDEOS = {"vga": "VGA", "virtio": "virtio-vga", "qxl": "qxl-vga", "bochs": "bochs-display"}
 _SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 
 
 class Files(msgspec.Struct, kw_only=True):
-    """Numbers of files that the process inherits. disks, bases: by disk id. taps: by port id. Unused ones are None."""
+    """Numbers of files that the process inherits. disks, bases: by disk id. taps: by port id, one a queue. Unused ones are None."""
 
     qmp: int
     serial: int
@@ -33,12 +35,13 @@ class Files(msgspec.Struct, kw_only=True):
     log: int
     disks: dict[str, int] = {}
     bases: dict[str, int] = {}
-    taps: dict[str, int] = {}
+    taps: dict[str, list[int]] = {}
     config: int | None = None
     kernel: int | None = None
     initrd: int | None = None
     code: int | None = None
     vars: int | None = None
+    tpm: int | None = None
 
     def sets(self) -> list[int]:
         """Those that QEMU opens as fdsets."""
@@ -47,23 +50,40 @@ class Files(msgspec.Struct, kw_only=True):
 
     def all(self) -> list[int]:
         """Every one."""
-        single = [self.qmp, self.serial, self.agent, self.kernel, self.initrd]
-        return [fd for fd in [*single, *self.taps.values()] if fd is not None] + self.sets()
+        single = [self.qmp, self.serial, self.agent, self.kernel, self.initrd, self.tpm]
+        return [fd for fd in [*single, *(fd for queues in self.taps.values() for fd in queues)] if fd is not None] + self.sets()
+
+
+class Before(msgspec.Struct, frozen=True):
+    """The machine whose memory will be loaded (`places.find`)."""
+
+    places: Places = {}
+    ports: int = 0
+    machine: str = ""
 
 
 class _Bus:
-    """Hands out places: `fixed` on the root complex, `port` behind a root port of its own."""
+    """Hands out places: `fixed` on the root complex, `port` behind a root port of its own; those that are known already as they were."""
 
-    def __init__(self, *, pcie: bool) -> None:
-        self.pcie = pcie
+    def __init__(self, *, pcie: bool, before: Before) -> None:
+        self.pcie, self._known = pcie, before.places
         self.ports: list[dict[str, object]] = []
+        while pcie and len(self.ports) < before.ports:
+            self._add()
 
     def fixed(self) -> dict[str, object]:
         return {"bus": "pcie.0", "disable-legacy": "on"} if self.pcie else {"bus": "pci.0"}
 
-    def port(self) -> dict[str, object]:
-        if not self.pcie:
-            return {"bus": "pci.0"}
+    def port(self, device: str) -> dict[str, object]:
+        if device in self._known:
+            return self._known[device]
+        return self._add() if self.pcie else {"bus": "pci.0"}
+
+    def late(self, device: str) -> bool:
+        """Whether a device is behind the bridge for what was plugged in later."""
+        return self._known.get(device, {}).get("bus") == LATER
+
+    def _add(self) -> dict[str, object]:
         number = len(self.ports)
         slot, function = divmod(number, 8)
         address = f"{0x10 + slot:#x}.{function}"
@@ -72,10 +92,20 @@ class _Bus:
         return {"bus": f"port{number}"}
 
 
-def build(guest: Guest, files: Files, *, tag: str, kvm: bool, paused: bool = False) -> list[str]:
-    """The program and its arguments. tag: names the instance. paused: it waits for `cont` before its first instruction."""
-    older = any(disk.bus == "ide" for disk in guest.disks)
-    bus = _Bus(pcie=not older)
+def is_older(guest: Guest) -> bool:
+    """Whether a guest gets the older machine: it is asked for, or a disk needs it."""
+    if guest.machine:
+        return not (guest.machine == "q35" or guest.machine.startswith("pc-q35"))
+    return any(disk.bus == "ide" for disk in guest.disks)
+
+
+def build(guest: Guest, files: Files, *, tag: str, kvm: bool, paused: bool = False, before: Before | None = None) -> list[str]:
+    """The program and its arguments.
+
+    tag: names the instance. paused: it waits for `cont` before its first instruction. before: it waits for the memory of this machine.
+    """
+    older, was = is_older(guest), before or Before()
+    bus = _Bus(pcie=not older, before=was)
     devices = [*_disks(guest, bus, older=older), *_cards(guest, bus)]
     if guest.config_drive is not None:
         devices.append({"driver": "virtio-blk-pci", "id": "config-2", "drive": "config", "serial": "config-2"} | bus.fixed())
@@ -87,14 +117,17 @@ def build(guest: Guest, files: Files, *, tag: str, kvm: bool, paused: bool = Fal
         {"driver": "isa-serial", "id": "serial0", "chardev": "serial"},
         {"driver": "pvpanic"},
     ]
+    if guest.video in _VIDEOS:
+        devices.append({"driver": _VIDEOS[guest.video], "id": "video", "bus": "pcie.0" if bus.pcie else "pci.0"})
     if bus.pcie:
         devices.append({"driver": "pcie-pci-bridge", "id": LATER, "bus": "pcie.0"})
+    devices.sort(key=lambda device: bus.late(str(device.get("id"))))
     arguments = [BINARY, "-name", f"guest={guest_name(guest.id)},process={guest_name(guest.id)[:15]},debug-threads=on"]
     arguments += [
         "-chardev", f"socket,id=qmp-{tag}-boots{guest.boots},fd={files.qmp},server=on,wait=off",
         "-mon", f"chardev=qmp-{tag}-boots{guest.boots},mode=control",
-        "-nodefaults", "-no-user-config", "-display", "none", "-sandbox", _SANDBOX,
-        *_machine(guest, files, older=older, kvm=kvm),
+        "-nodefaults", "-no-user-config", *(("-display", "none") if guest.video not in _VIDEOS else ("-vnc", "none")), "-sandbox", _SANDBOX,
+        *_machine(guest, files, older=older, kvm=kvm, exact=was.machine),
         "-action", "reboot=reset,shutdown=pause,panic=pause",
         "-chardev", f"socket,id=serial,fd={files.serial},server=on,wait=off,logfile=/dev/fdset/{files.log},logappend=on",
         "-chardev", f"socket,id=agent,fd={files.agent},server=on,wait=off",
@@ -105,20 +138,35 @@ def build(guest: Guest, files: Files, *, tag: str, kvm: bool, paused: bool = Fal
     for node in _nodes(guest, files):
         arguments += ["-blockdev", json.dumps(node)]
     for nic in guest.nics:
-        arguments += ["-netdev", f"tap,id=net-{nic.port_id},fd={files.taps[nic.port_id]},vhost=off"]
+        queues = files.taps[nic.port_id]
+        fds = f"fd={queues[0]}" if len(queues) == 1 else f"fds={':'.join(map(str, queues))}"
+        arguments += ["-netdev", f"tap,id=net-{nic.port_id},{fds},vhost=off"]
     for device in [*bus.ports, *devices]:
         arguments += ["-device", json.dumps(device)]
     if files.kernel is not None:
         arguments += ["-kernel", f"/proc/self/fd/{files.kernel}", "-append", guest.cmdline]
         if files.initrd is not None:
             arguments += ["-initrd", f"/proc/self/fd/{files.initrd}"]
-    return [*arguments, "-S"] if paused else arguments
+    if files.tpm is not None:
+        arguments += ["-chardev", f"socket,id=tpm,fd={files.tpm}", "-tpmdev", "emulator,id=tpm0,chardev=tpm"]
+        arguments += ["-device", f"{guest.tpm},tpmdev=tpm0"]
+    if before is not None:
+        arguments += ["-incoming", "defer"]
+    return [*arguments, "-S"] if paused or before is not None else arguments
 
 
-def _machine(guest: Guest, files: Files, *, older: bool, kvm: bool) -> list[str]:
-    sata = any(disk.bus == "sata" for disk in guest.disks)
-    machine = "pc,usb=off,vmport=off" if older else f"q35,usb=off,vmport=off,smbus=off,smm=off,sata={'on' if sata else 'off'}"
+def _machine(guest: Guest, files: Files, *, older: bool, kvm: bool, exact: str) -> list[str]:
+    sata = any(disk.bus in ("sata", "ide") for disk in guest.disks)
+    machine = exact or guest.machine or ("pc" if older else "q35")
+    machine += ",usb=off,vmport=off"
+    if not older:
+        machine += f",smbus=off,smm={'on' if guest.secure_boot else 'off'},sata={'on' if sata else 'off'}"
     machine += ",dump-guest-core=off"
+    pages: list[str] = []
+    if guest.huge_pages:
+        machine += ",memory-backend=pages"
+        size = f"{math.ceil(guest.memory / MIB)}M"
+        pages = ["-object", f"memory-backend-memfd,id=pages,size={size},hugetlb=on,hugetlbsize=2M,prealloc=on"]
     if files.code is not None:
         machine += ",pflash0=code,pflash1=vars"
     if kvm:
@@ -129,11 +177,12 @@ def _machine(guest: Guest, files: Files, *, older: bool, kvm: bool) -> list[str]
         # Five-level paging makes every page walk of TCG longer; the buffer would otherwise take a quarter of the memory.
         accel = ["-accel", "tcg,thread=multi,tb-size=64", "-cpu", "max,la57=off"]
     return [
-        "-machine", machine, *accel, "-global", f"{sleep}.disable_s3=1", "-global", f"{sleep}.disable_s4=1",
+        *pages, "-machine", machine, *accel, "-global", f"{sleep}.disable_s3=1", "-global", f"{sleep}.disable_s4=1",
         "-smp", f"cpus={guest.vcpus}", "-m", f"size={math.ceil(guest.memory / MIB)}M", "-uuid", guest.id,
         "-smbios", f"type=1,manufacturer={_MAKER},product={_PRODUCT},serial={guest.id},uuid={guest.id},family=Virtual Machine",
         "-smbios", f"type=3,manufacturer={_MAKER},asset={_PRODUCT}",
-        "-rtc", "base=utc,clock=host,driftfix=slew", "-boot", "strict=on",
+        "-rtc", f"base={'localtime' if guest.local_time else 'utc'},clock=host,driftfix=slew", "-boot", "strict=on",
+        *(("-global", "driver=cfi.pflash01,property=secure,value=on") if guest.secure_boot else ()),
     ]  # fmt: skip
 
 
@@ -157,9 +206,9 @@ def _nodes(guest: Guest, files: Files) -> list[dict[str, object]]:
             base = {"driver": disk.base_format, "node-name": backing, "file": f"{backing}-file", "read-only": True}
             nodes.append(_file(f"{backing}-file", files.bases[disk.id], writable=False))
             nodes.append(base | {"backing": None} if disk.base_format == "qcow2" else base)
-        nodes.append(_file(f"{name}-file", files.disks[disk.id], writable=True))
+        nodes.append(_file(f"{name}-file", files.disks[disk.id], writable=not disk.cdrom))
         node: dict[str, object] = {"driver": "qcow2", "node-name": name, "file": f"{name}-file", "backing": backing}
-        nodes.append(node | {"discard": "unmap", "detect-zeroes": "unmap"})
+        nodes.append(node | ({"read-only": True} if disk.cdrom else {"discard": "unmap", "detect-zeroes": "unmap"}))
     if files.config is not None:
         nodes.append(_file("config-file", files.config, writable=False))
         nodes.append({"driver": "raw", "node-name": "config", "file": "config-file", "read-only": True})
@@ -173,30 +222,34 @@ def _disks(guest: Guest, bus: _Bus, *, older: bool) -> list[dict[str, object]]:
         devices.append({"driver": "virtio-scsi-pci", "id": "scsi"} | bus.fixed())
     if older and any(disk.bus == "sata" for disk in guest.disks):
         devices.append({"driver": "ich9-ahci", "id": "sata", "bus": "pci.0"})
+    first = next((disk.id for disk in guest.disks if disk.id == guest.boot_from), guest.disks[0].id if guest.disks else "")
     for number, disk in enumerate(guest.disks):
-        count = used[disk.bus]
-        used[disk.bus] += 1
+        kind = "sata" if disk.bus == "ide" and not older else disk.bus
+        count = used[kind]
+        used[kind] += 1
         places: dict[str, dict[str, object]] = {
             "virtio": {"driver": "virtio-blk-pci"},
-            "scsi": {"driver": "scsi-hd", "bus": "scsi.0", "lun": count},
-            "sata": {"driver": "ide-hd", "bus": f"sata.{count}" if older else f"ide.{count}"},
-            "ide": {"driver": "ide-hd", "bus": f"ide.{count // 2}", "unit": count % 2},
+            "scsi": {"driver": "scsi-cd" if disk.cdrom else "scsi-hd", "bus": "scsi.0", "lun": count},
+            "sata": {"driver": "ide-cd" if disk.cdrom else "ide-hd", "bus": f"sata.{count}" if older else f"ide.{count}"},
+            "ide": {"driver": "ide-cd" if disk.cdrom else "ide-hd", "bus": f"ide.{count // 2}", "unit": count % 2},
         }
-        place = places[disk.bus]
-        if disk.bus == "virtio":
-            place |= bus.fixed() if number == 0 else bus.port()
+        place = places[kind]
+        if kind == "virtio":
+            place |= bus.fixed() if number == 0 else bus.port(f"dev-disk{number}")
         devices.append(place | {"id": f"dev-disk{number}", "drive": f"disk{number}", "serial": disk.id[:20]})
-        if number == 0:
+        if disk.id == first:
             devices[-1]["bootindex"] = 1
     return devices
 
 
 def _cards(guest: Guest, bus: _Bus) -> list[dict[str, object]]:
-    return [card(nic) | bus.port() for nic in guest.nics]
+    return [card(nic) | bus.port(f"nic-{nic.port_id}") for nic in guest.nics]
 
 
 def card(nic: Nic) -> dict[str, object]:
     """The device of a network card, without its place."""
     device: dict[str, object] = {"driver": _CARDS[nic.model], "id": f"nic-{nic.port_id}", "netdev": f"net-{nic.port_id}"}
     device |= {"mac": nic.mac, "romfile": ""}
+    if nic.queues > 1:
+        device |= {"mq": True, "vectors": 2 * nic.queues + 2}
     return device | {"host_mtu": nic.mtu} if nic.model == "virtio" else device

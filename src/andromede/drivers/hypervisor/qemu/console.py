@@ -3,8 +3,11 @@
 A hole is punched below the tail while QEMU writes, for it holds the file open; once QEMU is gone the file is rewritten.
 """
 
+import asyncio
+import contextlib
 import ctypes
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from andromede.core.units import KIB
@@ -52,3 +55,35 @@ def compact(path: Path) -> None:
     fresh.write_bytes(tail(path))
     fresh.chmod(0o600)
     fresh.replace(path)
+
+
+class Tender:
+    """Keeps the logs of running guests small. every: seconds between looks."""
+
+    def __init__(self, root: Path, every: float) -> None:
+        self._root, self._every = root, every
+        self._task: asyncio.Task[None] | None = None
+
+    def trim(self, guest_id: str) -> None:
+        """Shorten a guest's logs now."""
+        for name in ("console.log", "qemu.log"):
+            trim(self._root / guest_id / name)
+
+    def start(self, guests: Iterable[str]) -> None:
+        """Look after these guests, whichever they are at the time."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run(guests))
+
+    async def close(self) -> None:
+        """No more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    async def _run(self, guests: Iterable[str]) -> None:
+        while True:
+            await asyncio.sleep(self._every)
+            for guest_id in list(guests):
+                with contextlib.suppress(OSError):
+                    self.trim(guest_id)

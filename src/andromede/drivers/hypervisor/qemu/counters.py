@@ -11,7 +11,8 @@ from typing import Any
 from andromede.core.errors import DriverError
 from andromede.core.ids import tap_name
 from andromede.core.units import MIB
-from andromede.drivers.hypervisor import Guest, Host, State
+from andromede.drivers.hypervisor import SECURE_BOOT, TPM, Guest, Host, State
+from andromede.drivers.hypervisor.qemu import files, tpm
 from andromede.drivers.hypervisor.qemu.probe import Acceleration
 from andromede.drivers.hypervisor.qemu.process import BINARY
 from andromede.drivers.hypervisor.qemu.qmp import Monitor
@@ -60,7 +61,26 @@ async def host(state_dir: Path, acceleration: Acceleration, limits: str) -> Host
         disk_free=disk.f_bavail * disk.f_frsize,
         cpu_model=_cpu_model(),
         limits=limits,
+        traits=_traits(),
+        booted=int(_booted()),
     )
+
+
+def _traits() -> tuple[str, ...]:
+    """What guests here can have, in the words of os-traits."""
+    secure = any(code.exists() and variables.exists() for code, variables in files.SECURE)
+    known = {
+        TPM: tpm.installed(), SECURE_BOOT: secure, "COMPUTE_GRAPHICS_MODEL_VGA": True, "COMPUTE_GRAPHICS_MODEL_VIRTIO": True,
+        "COMPUTE_NET_VIF_MODEL_VIRTIO": True, "COMPUTE_NET_VIF_MODEL_E1000": True, "COMPUTE_STORAGE_BUS_VIRTIO": True,
+        "COMPUTE_STORAGE_BUS_SCSI": True, "COMPUTE_STORAGE_BUS_SATA": True, "COMPUTE_STORAGE_BUS_IDE": True, "COMPUTE_RESCUE_BFV": False,
+    }  # fmt: skip
+    return tuple(sorted(name for name, has in known.items() if has))
+
+
+def _booted() -> float:
+    """When the host was started, in seconds since the epoch."""
+    match = re.search(r"^btime (\d+)", Path("/proc/stat").read_text(), re.MULTILINE)
+    return float(match[1]) if match else 0.0
 
 
 async def version() -> int:

@@ -7,6 +7,7 @@ doing has crashed. So no state has to be remembered that could be lost, and noth
 
 import asyncio
 import contextlib
+import socket
 import time
 from contextlib import ExitStack
 from functools import partial
@@ -20,13 +21,14 @@ from andromede.core.errors import DriverError
 from andromede.core.units import MIB
 from andromede.drivers.hypervisor import Guest, Host, Power, Seen, State
 from andromede.drivers.hypervisor.checks import check, check_id, public
-from andromede.drivers.hypervisor.qemu import cmdline, console, counters, files, hotplug, process
+from andromede.drivers.hypervisor.qemu import cmdline, console, counters, disks, files, hotplug, process, saved, streams, tpm
+from andromede.drivers.hypervisor.qemu.capture import Captures
 from andromede.drivers.hypervisor.qemu.cgroup import Cgroups
 from andromede.drivers.hypervisor.qemu.live import Live, Lives
 from andromede.drivers.hypervisor.qemu.probe import Acceleration, proved
 from andromede.drivers.hypervisor.qemu.process import Found
 from andromede.drivers.hypervisor.qemu.qmp import MonitorError
-from andromede.drivers.hypervisor.qemu.store import ASKED, BY_ITSELF, CRASHED, Record, Store, host_boot
+from andromede.drivers.hypervisor.qemu.store import ASKED, BY_ITSELF, CRASHED, SAVED, Record, Store, host_boot
 
 _STATES = {"running": State.RUNNING, "suspended": State.RUNNING, "shutdown": State.STOPPED} | dict.fromkeys(
     ("guest-panicked", "internal-error", "watchdog"), State.CRASHED
@@ -37,7 +39,7 @@ _FAULTS = {
     "io-error": "The server is paused because its disk could not be written; the host may have no disk space left.",
 }
 _MUTE = "The hypervisor process of the server does not answer."
-_ENDED = {"": State.ABSENT, ASKED: State.STOPPED, BY_ITSELF: State.STOPPED, CRASHED: State.CRASHED}
+_ENDED = {"": State.ABSENT, ASKED: State.STOPPED, BY_ITSELF: State.STOPPED, CRASHED: State.CRASHED, SAVED: State.SUSPENDED}
 
 
 class Qemu:
@@ -70,10 +72,11 @@ class Qemu:
         self._tag, self._uid_base, self._vnet_hdr = tag, uid_base, vnet_hdr
         self._acceleration = acceleration
         self._probing = asyncio.Lock()
-        self._greeting, self._tending, self._letting_go = greeting, tending, letting_go
+        self._greeting, self._letting_go = greeting, letting_go
         self._live = Lives(state_dir, self.changes)
+        self._captures = Captures(state_dir)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._tender: asyncio.Task[None] | None = None
+        self._tender = console.Tender(state_dir, tending)
 
     @property
     def limits(self) -> str:
@@ -102,7 +105,7 @@ class Qemu:
         async def one(guest_id: str) -> Seen | None:
             async with gate, self._lock(guest_id):
                 with public():
-                    self._trim(guest_id)
+                    self._tender.trim(guest_id)
                     seen = await self._look(self._store.load(guest_id)[0], running.get(guest_id))
                     left = seen.state is not State.ABSENT or guest_id in self._store.ids() | self._cgroups.guests()
                     return seen if left else None
@@ -113,12 +116,13 @@ class Qemu:
     async def ensure(self, guest: Guest) -> Seen:
         """Move `guest` one step towards its description. Raises DriverError with a public sentence when it cannot."""
         check(guest)
-        self._tend()
+        self._tender.start(self._live)
         async with self._lock(guest.id):
             with public():
                 record, sound = self._store.load(guest.id)
                 found = None if sound and record.pid else await self._search(guest.id)
-                return await self._step(guest, record, await self._look(record, found))
+                seen = await self._step(guest, record, await self._look(record, found))
+                return await self._copy(guest, record, seen)
 
     async def owner(self, guest_id: str) -> int:
         """The uid that the guest runs as, and that may open its taps."""
@@ -135,6 +139,7 @@ class Qemu:
         check_id(guest_id)
         async with self._lock(guest_id):
             with public():
+                await self._captures.remove(self._store.load(guest_id)[0])
                 await self._live.kill(guest_id, orderly=False)
                 for found in await asyncio.to_thread(process.scan, self._tag):
                     held = process.hold(found, self._tag) if found.guest_id == guest_id else None
@@ -148,8 +153,17 @@ class Qemu:
         """The tail of its serial console, at most 100 KiB; empty when there is none."""
         check_id(guest_id)
         with public():
-            self._trim(guest_id)
+            self._tender.trim(guest_id)
             return console.tail(self._store.path(guest_id) / "console.log")
+
+    async def open(self, guest_id: str, what: str) -> socket.socket:
+        """A connection to a running guest's `serial` line or `vnc` display. Raises DriverError (409)."""
+        check_id(guest_id)
+        async with self._lock(guest_id):
+            record, _ = self._store.load(guest_id)
+            await self._look(record, await self._search(guest_id))
+            with public():
+                return await streams.connect(self._live.get(guest_id), self._store.path(guest_id), record.guest, what)
 
     async def diagnostics(self, guest_id: str) -> dict[str, object]:
         """Counters of a running guest. Raises DriverError (409) when it does not run or does not answer."""
@@ -174,10 +188,7 @@ class Qemu:
 
     async def close(self) -> None:
         """Let go of sockets and tasks; guests go on."""
-        if self._tender is not None:
-            self._tender.cancel()
-            await asyncio.gather(self._tender, return_exceptions=True)
-            self._tender = None
+        await self._tender.close()
         for guest_id in list(self._live):
             await self._live.drop(guest_id)
 
@@ -190,7 +201,7 @@ class Qemu:
             state = _ENDED[record.ended]
             if record.fault and not record.ended:
                 state = State.STOPPED
-            return Seen(id=record.id, state=state, boots=record.boots, fault=record.fault)
+            return Seen(id=record.id, state=state, boots=record.boots, fault=record.fault, captures=record.captures)
         if live.monitor is None:
             return self._running(record, State.RUNNING, _MUTE)
         try:
@@ -202,14 +213,16 @@ class Qemu:
         if state in {State.STOPPED, State.CRASHED}:
             ended = CRASHED if state is State.CRASHED else ASKED if record.asked else BY_ITSELF
             await self._finish(record, ended, _FAULTS.get(status))
-            return Seen(id=record.id, state=state, boots=record.boots, fault=record.fault)
+            return Seen(id=record.id, state=state, boots=record.boots, fault=record.fault, captures=record.captures)
         if record.asked and state is State.RUNNING:
             state = State.STOPPING
         return self._running(record, state, _FAULTS.get(status))
 
     def _running(self, record: Record, state: State, fault: str | None = None) -> Seen:
         nics = tuple(nic.port_id for nic in record.guest.nics) if record.guest else ()
-        return Seen(id=record.id, state=state, boots=record.boots, started=record.started, fault=fault, nics=nics)
+        return Seen(
+            id=record.id, state=state, boots=record.boots, started=record.started, fault=fault, nics=nics, captures=record.captures
+        )
 
     async def _attach(self, record: Record, found: Found | None) -> Live | None:
         live = self._live.get(record.id)
@@ -251,6 +264,8 @@ class Qemu:
     async def _step(self, guest: Guest, record: Record, seen: Seen) -> Seen:
         up = seen.state in {State.RUNNING, State.PAUSED, State.STOPPING}
         stale = guest.boots > record.boots
+        if guest.power is Power.SUSPENDED and not stale:
+            return await self._suspend(guest, record, seen) if up else seen
         if guest.power is Power.STOPPED:
             return await self._stop(guest, record, seen) if up else await self._rest(guest, record)
         if up and stale:
@@ -268,7 +283,9 @@ class Qemu:
         """A guest that is not to run: its disks are made, and how it ended is forgotten."""
         folder = self._store.make(guest.id)
         record.uid = await self.owner(guest.id)
-        await files.make_disks(folder, guest.disks)
+        if not self._captures.busy(guest.id):
+            await disks.prepare(folder, guest, record)
+        saved.path(folder).unlink(missing_ok=True)
         record.guest, record.boots = guest, max(record.boots, guest.boots)
         self._ended(record, ASKED, None)
         return Seen(id=guest.id, state=State.STOPPED, boots=record.boots)
@@ -302,8 +319,17 @@ class Qemu:
         if seen.state is State.STOPPING and monotonic() - record.asked >= guest.grace:
             record.asked = 0.0
             self._store.save(record)
+        folder = self._store.path(guest.id)
         try:
-            await self._grow(live, guest, record)
+            if await live.monitor.status() == "inmigrate":  # we ended before its memory was loaded
+                await self._live.kill(guest.id, orderly=False)
+                self._ended(record, SAVED if saved.path(folder).exists() else CRASHED, None)
+                return await self._look(record, None)
+            if record.saving:
+                await saved.take_back(live.monitor, folder, record)
+                self._store.save(record)
+            if await disks.converge(live.monitor, folder, guest, record):
+                self._store.save(record)
             await hotplug.converge(
                 live, live.monitor, guest, record, self._store.save, vnet_hdr=self._vnet_hdr, patience=self._letting_go
             )
@@ -316,21 +342,17 @@ class Qemu:
                 raise DriverError(_MUTE) from error
         return await self._look(record, None)
 
-    async def _grow(self, live: Live, guest: Guest, record: Record) -> None:
-        folder = self._store.path(guest.id)
-        had = {disk.id: number for number, disk in enumerate(record.guest.disks if record.guest else ())}
-        for disk in guest.disks:
-            path = files.overlay(folder, disk)
-            if live.monitor is not None and disk.id in had and path.exists() and files.virtual_size(path) < disk.size:
-                await live.monitor.run("block_resize", node_name=f"disk{had[disk.id]}", size=disk.size)
-
     async def _start(self, guest: Guest, record: Record) -> Seen:
         acceleration = await self.acceleration()
         folder = self._store.make(guest.id)
         uid = await self.owner(guest.id)
-        files.drop_disks(folder, guest.disks)
-        await files.make_disks(folder, guest.disks)
+        await self._captures.forget(record)
+        await disks.prepare(folder, guest, record)
         before = msgspec.structs.replace(record)
+        was = self._saved(guest, record)
+        if was is not None and record.guest is not None:
+            wanted = {nic.port_id for nic in guest.nics}
+            guest = msgspec.structs.replace(guest, nics=tuple(nic for nic in record.guest.nics if nic.port_id in wanted))
         kvm = acceleration.name == "kvm"
         shares = guest.vcpus * 1024 if guest.cpu_shares is None else guest.cpu_shares
         memory = guest.memory + guest.memory // 32 + 384 * MIB
@@ -340,8 +362,10 @@ class Qemu:
         record.asked, record.ended, record.fault, record.cut = 0.0, "", None, ()
         with ExitStack() as stack:
             opened = files.open_all(stack, folder, guest, uid=uid, vnet_hdr=self._vnet_hdr)
+            if guest.tpm:
+                opened.tpm = await asyncio.to_thread(partial(tpm.start, stack, folder, uid=uid, groups=joins))
             self._store.save(record)
-            arguments = cmdline.build(guest, opened, tag=self._tag, kvm=kvm, paused=guest.power is Power.PAUSED)
+            arguments = cmdline.build(guest, opened, tag=self._tag, kvm=kvm, paused=guest.power is Power.PAUSED, before=was)
             run = partial(
                 process.launch,
                 arguments,
@@ -357,7 +381,9 @@ class Qemu:
                 raise MonitorError("ended at once")
             live = self._live.hold(guest.id, held)
             await self._live.connect(guest.id, self._greeting)
-            await self._grow(live, guest, record)
+            if was is not None and live.monitor is not None:
+                await saved.load(live.monitor, folder)
+                await live.monitor.run("cont")
         except MonitorError as error:
             await self._live.kill(guest.id, orderly=False)
             before.pid = 0
@@ -365,7 +391,42 @@ class Qemu:
             raise await self._cannot_start(folder) from error
         record.pid, record.ticks, record.started = held.pid, held.ticks, time.time()
         self._store.save(record)
+        saved.path(folder).unlink(missing_ok=True)
         return await self._look(record, None)
+
+    def _saved(self, guest: Guest, record: Record) -> cmdline.Before | None:
+        """The machine whose memory is on disk, where the guest goes on from there."""
+        if record.ended != SAVED or guest.boots > record.boots or not saved.path(self._store.path(guest.id)).exists():
+            return None
+        return cmdline.Before(record.places, record.ports, record.machine)
+
+    async def _suspend(self, guest: Guest, record: Record, seen: Seen) -> Seen:
+        live = self._live[guest.id]
+        if live.monitor is None:
+            return seen
+        try:
+            whole = await saved.save(live, live.monitor, self._store.make(guest.id), record)
+        except MonitorError as error:
+            raise DriverError(_MUTE) from error
+        finally:
+            self._store.save(record)
+        if not whole:
+            return self._running(record, State.PAUSED)
+        await self._finish(record, SAVED, None)
+        return await self._look(record, None)
+
+    async def _copy(self, guest: Guest, record: Record, seen: Seen) -> Seen:
+        """See to the copies of disks that are wanted."""
+        if not guest.captures and not record.captures and not record.parts and not self._captures.busy(guest.id):
+            return seen
+        live = self._live.get(guest.id)
+        try:
+            changed = await self._captures.converge(guest, record, live.monitor if live else None, up=live is not None)
+        except MonitorError as error:
+            raise DriverError(_MUTE) from error
+        if changed and self._store.path(guest.id).is_dir():
+            self._store.save(record)
+        return msgspec.structs.replace(seen, captures=record.captures)
 
     async def _cannot_start(self, folder: Path) -> DriverError:
         try:
@@ -388,18 +449,3 @@ class Qemu:
         if lock is None:
             lock = self._locks[guest_id] = asyncio.Lock()
         return lock
-
-    def _trim(self, guest_id: str) -> None:
-        for name in ("console.log", "qemu.log"):
-            console.trim(self._store.path(guest_id) / name)
-
-    def _tend(self) -> None:
-        if self._tender is None or self._tender.done():
-            self._tender = asyncio.create_task(self._keep_small())
-
-    async def _keep_small(self) -> None:
-        while True:
-            await asyncio.sleep(self._tending)
-            for guest_id in list(self._live):
-                with contextlib.suppress(OSError):
-                    self._trim(guest_id)

@@ -1,6 +1,5 @@
 """The files a guest's QEMU works on: made by us, opened by us, handed over open."""
 
-import asyncio
 import fcntl
 import os
 import shutil
@@ -15,20 +14,18 @@ from andromede.core.ids import tap_name
 from andromede.drivers.hypervisor import Disk, Guest
 from andromede.drivers.hypervisor.qemu import console
 from andromede.drivers.hypervisor.qemu.cmdline import Files
-from andromede.drivers.hypervisor.qemu.process import sanitise
 from andromede.drivers.hypervisor.qemu.qmp import listen
 
 FIRMWARE = (
     (Path("/usr/share/OVMF/OVMF_CODE_4M.fd"), Path("/usr/share/OVMF/OVMF_VARS_4M.fd")),
     (Path("/usr/share/OVMF/OVMF_CODE.fd"), Path("/usr/share/OVMF/OVMF_VARS.fd")),
 )
+SECURE = (
+    (Path("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd"), Path("/usr/share/OVMF/OVMF_VARS_4M.ms.fd")),
+    (Path("/usr/share/OVMF/OVMF_CODE.secboot.fd"), Path("/usr/share/OVMF/OVMF_VARS.ms.fd")),
+)
 _TUNSETIFF, _TUNGETIFF = 0x400454CA, 0x800454D2
-_IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR, _IFF_PERSIST = 0x0002, 0x1000, 0x4000, 0x0800
-
-
-async def make_disks(folder: Path, disks: tuple[Disk, ...]) -> None:
-    """Make the disks that are not there yet. The base is named in the new image, never opened for it."""
-    await asyncio.gather(*(_make_disk(folder, disk) for disk in disks if not overlay(folder, disk).exists()))
+_IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR, _IFF_PERSIST, _IFF_MULTI_QUEUE = 0x0002, 0x1000, 0x4000, 0x0800, 0x0100
 
 
 def overlay(folder: Path, disk: Disk) -> Path:
@@ -80,12 +77,14 @@ def open_all(stack: ExitStack, folder: Path, guest: Guest, *, uid: int, vnet_hdr
         log=file(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT),
     )
     for disk in guest.disks:
-        files.disks[disk.id] = file(overlay(folder, disk), os.O_RDWR | os.O_NOFOLLOW)
+        files.disks[disk.id] = file(overlay(folder, disk), (os.O_RDONLY if disk.cdrom else os.O_RDWR) | os.O_NOFOLLOW)
         if disk.base is not None:
             files.bases[disk.id] = given(disk.base, "image")
     for nic in guest.nics:
-        files.taps[nic.port_id] = open_tap(tap_name(nic.port_id), vnet_hdr=vnet_hdr)
-        stack.callback(os.close, files.taps[nic.port_id])
+        files.taps[nic.port_id] = []
+        for _ in range(nic.queues):
+            files.taps[nic.port_id].append(open_tap(tap_name(nic.port_id), vnet_hdr=vnet_hdr, several=nic.queues > 1))
+            stack.callback(os.close, files.taps[nic.port_id][-1])
     if guest.config_drive is not None:
         files.config = given(guest.config_drive, "config drive")
     if guest.kernel is not None:
@@ -93,9 +92,9 @@ def open_all(stack: ExitStack, folder: Path, guest: Guest, *, uid: int, vnet_hdr
         if guest.initrd is not None:
             files.initrd = _readable(stack, folder / "initrd", given(guest.initrd, "initrd"), uid)
     if guest.firmware == "uefi":
-        code, template = firmware()
+        code, template = firmware(secure=guest.secure_boot)
         files.code = file(code, os.O_RDONLY)
-        variables = folder / "nvram.fd"
+        variables = folder / ("nvram-secure.fd" if guest.secure_boot else "nvram.fd")
         if not variables.exists():
             fresh = variables.with_suffix(".new")
             shutil.copyfile(template, fresh)
@@ -104,16 +103,16 @@ def open_all(stack: ExitStack, folder: Path, guest: Guest, *, uid: int, vnet_hdr
     return files
 
 
-def firmware() -> tuple[Path, Path]:
-    """The host's UEFI firmware: its code, and the template of its variables."""
-    for code, variables in FIRMWARE:
+def firmware(*, secure: bool = False) -> tuple[Path, Path]:
+    """The host's UEFI firmware: its code, and the template of its variables; the secure one knows the keys that Linux and Windows use."""
+    for code, variables in SECURE if secure else FIRMWARE:
         if code.exists() and variables.exists():
             return code, variables
     raise DriverError("The UEFI firmware (OVMF) is not installed on the host.")
 
 
-def open_tap(name: str, *, vnet_hdr: bool) -> int:
-    """A queue of a tap that is there already. Raises DriverError when it is not."""
+def open_tap(name: str, *, vnet_hdr: bool, several: bool = False) -> int:
+    """A queue of a tap that is there already, the only one unless `several`. Raises DriverError when it is not."""
     missing = DriverError(f"The network interface {name} of the server is not there on the host.")
     try:
         socket.if_nametoindex(name)  # /sys shows the namespace it was mounted in, which need not be ours
@@ -121,7 +120,7 @@ def open_tap(name: str, *, vnet_hdr: bool) -> int:
         raise missing from error
     fd = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
-        flags = _IFF_TAP | _IFF_NO_PI | (_IFF_VNET_HDR if vnet_hdr else 0)
+        flags = _IFF_TAP | _IFF_NO_PI | (_IFF_VNET_HDR if vnet_hdr else 0) | (_IFF_MULTI_QUEUE if several else 0)
         fcntl.ioctl(fd, _TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
         held = struct.unpack("16sH22x", fcntl.ioctl(fd, _TUNGETIFF, bytes(40)))[1]
     except OSError as error:
@@ -134,36 +133,6 @@ def open_tap(name: str, *, vnet_hdr: bool) -> int:
         os.close(fd)
         raise missing
     return fd
-
-
-async def _make_disk(folder: Path, disk: Disk) -> None:
-    path = overlay(folder, disk)
-    fresh = path.with_suffix(".new")
-    arguments = ["qemu-img", "create", "-q", "-f", "qcow2"]
-    if disk.base is not None:
-        arguments += ["-u", "-b", disk.base, "-F", disk.base_format]
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *arguments,
-            str(fresh),
-            str(disk.size),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-        )
-    except FileNotFoundError as error:
-        raise DriverError("The program qemu-img is not installed on the host.") from error
-    _, errors = await process.communicate()
-    if process.returncode != 0:
-        fresh.unlink(missing_ok=True)
-        text = errors.decode(errors="replace")
-        if "No space left" in text or "quota exceeded" in text:
-            raise DriverError("The host has no disk space left for the disk of the server.")
-        raise DriverError(
-            f"A disk of the server could not be made: {sanitise((text.strip().splitlines() or ['no reason given'])[-1])}"
-        )
-    fresh.chmod(0o600)
-    fresh.replace(path)
 
 
 def _readable(stack: ExitStack, copy: Path, fd: int, uid: int) -> int:

@@ -67,12 +67,15 @@ async def converge(
 async def _plug(monitor: Monitor, nic: Nic, bus: str, *, vnet_hdr: bool) -> None:
     await _remove_tap(monitor, nic.port_id)
     name = f"net-{nic.port_id}"
-    tap = open_tap(tap_name(nic.port_id), vnet_hdr=vnet_hdr)
-    try:
-        await monitor.give(tap, name)
-    finally:
-        os.close(tap)
-    await monitor.run("netdev_add", type="tap", id=name, fd=name, vhost=False)
+    names = [f"{name}-{number}" for number in range(nic.queues)]
+    for each in names:
+        tap = open_tap(tap_name(nic.port_id), vnet_hdr=vnet_hdr, several=nic.queues > 1)
+        try:
+            await monitor.give(tap, each)
+        finally:
+            os.close(tap)
+    fds = {"fd": names[0]} if nic.queues == 1 else {"fds": ":".join(names)}
+    await monitor.send("netdev_add", {"type": "tap", "id": name, "vhost": False, **fds})
     try:
         await monitor.send("device_add", cmdline.card(nic) | {"bus": bus})
     except MonitorError as error:

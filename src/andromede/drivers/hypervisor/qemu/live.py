@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from functools import partial
 from pathlib import Path
 
@@ -16,13 +17,14 @@ from andromede.drivers.hypervisor.qemu.qmp import Monitor, MonitorError
 class Live(msgspec.Struct, eq=False):
     """A guest's process that we hold. monitor: None while it does not answer. nudged: when it was last asked to switch off.
 
-    leaving: when the guest was first and last asked to let go of a card, by port.
+    leaving: when the guest was first and last asked to let go of a card, by port. line: who reads its serial line.
     """
 
     process: Process
     monitor: Monitor | None = None
     nudged: float = 0.0
     leaving: dict[str, tuple[float, float]] = msgspec.field(default_factory=dict)
+    line: socket.socket | None = None
 
     async def ended(self, patience: float) -> bool:
         """Wait up to `patience` seconds for the process to end; whether it has."""

@@ -15,8 +15,11 @@ from qemu.qmp import EventListener, ExecuteError, QMPClient, QMPError
 logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)
 
 _TELLING = frozenset(
-    {"SHUTDOWN", "POWERDOWN", "STOP", "RESUME", "RESET", "GUEST_PANICKED", "BLOCK_IO_ERROR", "SUSPEND", "WAKEUP", "DEVICE_DELETED"}
-)
+    {
+        "SHUTDOWN", "POWERDOWN", "STOP", "RESUME", "RESET", "GUEST_PANICKED", "BLOCK_IO_ERROR", "SUSPEND", "WAKEUP", "DEVICE_DELETED",
+        "JOB_STATUS_CHANGE",
+    }
+)  # fmt: skip
 
 
 class MonitorError(Exception):
@@ -94,6 +97,15 @@ class Monitor:
         except (OSError, QMPError) as error:
             raise MonitorError("getfd: no answer") from error
         await self.run("getfd", fdname=name)
+
+    async def give_set(self, fd: int, opaque: str) -> int:
+        """Hand over an open file for `/dev/fdset/N`; answers N. Raises MonitorError."""
+        try:
+            self._client.send_fd_scm(fd)
+        except (OSError, QMPError) as error:
+            raise MonitorError("add-fd: no answer") from error
+        answer = await self.run("add-fd", opaque=opaque)
+        return int(answer["fdset-id"])
 
     async def status(self) -> str:
         """QEMU's run state: `running`, `paused`, `shutdown`, `guest-panicked`, `io-error` …"""

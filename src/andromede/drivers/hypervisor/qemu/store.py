@@ -14,7 +14,7 @@ from andromede.core.errors import DriverError
 from andromede.core.ids import is_id
 from andromede.drivers.hypervisor import Guest
 
-ASKED, BY_ITSELF, CRASHED = "asked", "by itself", "crashed"
+ASKED, BY_ITSELF, CRASHED, SAVED = "asked", "by itself", "crashed", "saved"
 
 
 class Record(msgspec.Struct, kw_only=True):
@@ -22,6 +22,10 @@ class Record(msgspec.Struct, kw_only=True):
 
     guest.nics are those that the process may have anything of. cut: ports whose card the guest has not let go of, though their
     network is gone. pid, ticks, host_boot: which process it is. asked: on the monotonic clock, when it was asked to stop; 0 when not.
+
+    points: which there are, by disk. saving: whether its memory is being written to disk. places, ports, machine: what the process
+    whose memory is on disk was made of (`places.find`). captures: copies that came to an end, with a fault or an empty text.
+    parts: the files of those that are being made.
     """
 
     id: str
@@ -36,6 +40,13 @@ class Record(msgspec.Struct, kw_only=True):
     asked: float = 0.0
     ended: str = ""
     fault: str | None = None
+    points: dict[str, tuple[str, ...]] = {}
+    saving: bool = False
+    places: dict[str, dict[str, object]] = {}
+    ports: int = 0
+    machine: str = ""
+    captures: dict[str, str] = {}
+    parts: dict[str, str] = {}
 
 
 def host_boot() -> str:

@@ -27,7 +27,7 @@ _NAMESPACES = Path("/run/netns")
 _CLONE_NEWNET = 0x40000000
 _SIOCETHTOOL, _SET_RX, _SET_TX = 0x8946, 0x15, 0x17
 _TUNSETIFF, _TUNSETPERSIST, _TUNSETOWNER = 0x400454CA, 0x400454CB, 0x400454CC
-_IFF_TAP, _IFF_NO_PI = 0x0002, 0x1000
+_IFF_TAP, _IFF_NO_PI, _IFF_MULTI_QUEUE = 0x0002, 0x1000, 0x0100
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -219,13 +219,16 @@ def ensure_addresses(netlink: Netlink, number: int, wanted: tuple[str, ...]) -> 
                 netlink.addr("del", index=number, address=address, prefixlen=int(length), family=family)
 
 
-def ensure_tap(netlink: Netlink, name: str, *, owner: int, mtu: int) -> None:
-    """A persistent tap in this thread's namespace that `owner` (uid) may open, up; one that a guest holds open keeps its owner."""
+def ensure_tap(netlink: Netlink, name: str, *, owner: int, mtu: int, several: bool = False) -> None:
+    """A persistent tap in this thread's namespace that `owner` (uid) may open, up; one that a guest holds open keeps its owner.
+
+    several: it is made so that it can be opened more than once, for as many queues.
+    """
     number = index(netlink, name)
     if number is None or _owner(netlink, number) != owner:
         device = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
         try:
-            fcntl.ioctl(device, _TUNSETIFF, struct.pack("16sH22x", name.encode(), _IFF_TAP | _IFF_NO_PI))
+            fcntl.ioctl(device, _TUNSETIFF, struct.pack("16sH22x", name.encode(), _IFF_TAP | _IFF_NO_PI | (_IFF_MULTI_QUEUE if several else 0)))
             fcntl.ioctl(device, _TUNSETOWNER, owner)
             fcntl.ioctl(device, _TUNSETPERSIST, 1)
         except OSError as failed:

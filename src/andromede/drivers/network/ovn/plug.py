@@ -62,7 +62,7 @@ class OvsPlug:
     def _ensure(self, port: Plugged) -> str:
         name = tap_name(port.port_id)
         with links.faults("the tap of a port"), links.inside(self._layout.namespace) as netlink:
-            links.ensure_tap(netlink, name, owner=port.owner, mtu=port.mtu)
+            links.ensure_tap(netlink, name, owner=port.owner, mtu=port.mtu, several=port.queues > 1)
         self._join(name, port.port_id, port.mac, port.mtu)
         return name
 

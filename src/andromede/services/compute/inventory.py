@@ -1,0 +1,94 @@
+"""What hosts have and what of it is taken. Every change happens in the transaction that decides it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from andromede.core.units import GIB, MIB
+from andromede.services.compute.tables import host
+from andromede.services.compute.tables_hosts import allocation, inventory, trait
+
+VCPU, MEMORY, DISK = "VCPU", "MEMORY_MB", "DISK_GB"
+_RATIOS = {VCPU: "cpu_ratio", MEMORY: "ram_ratio", DISK: "disk_ratio"}
+
+
+class Room(msgspec.Struct):
+    """An amount of what a host has. ram in MiB, disk in GiB."""
+
+    vcpus: float
+    ram: float
+    disk: float
+
+
+def need(row: Any) -> dict[str, int]:
+    """What a server (or a flavor) takes, by resource class."""
+    return {VCPU: row.vcpus, MEMORY: row.ram, DISK: row.disk}
+
+
+def tell(db: Connection, row: Any, facts: Mapping[str, Any]) -> None:
+    """Write what a host says that it has. row: of `compute_host`; facts: drivers.hypervisor.Host."""
+    totals = {VCPU: facts["vcpus"], MEMORY: facts["memory"] // MIB, DISK: facts["disk"] // GIB}
+    known = {one.resource_class: one for one in db.execute(select(inventory).where(inventory.c.host_id == row.id))}
+    for name, total in totals.items():
+        ratio = getattr(row, _RATIOS[name])
+        if name not in known:
+            used = db.scalar(
+                select(func.coalesce(func.sum(allocation.c.used), 0)).where(allocation.c.host_id == row.id, allocation.c.resource_class == name)
+            )
+            db.execute(insert(inventory).values(host_id=row.id, resource_class=name, total=total, reserved=0, ratio=ratio, used=used))
+        elif (known[name].total, known[name].ratio) != (total, ratio):
+            here = (inventory.c.host_id == row.id, inventory.c.resource_class == name)
+            db.execute(update(inventory).where(*here).values(total=total, ratio=ratio))
+    _set_traits(db, row.id, set(facts.get("traits") or ()))
+
+
+def _set_traits(db: Connection, host_id: str, names: set[str]) -> None:
+    known = set(db.scalars(select(trait.c.name).where(trait.c.host_id == host_id)))
+    if known - names:
+        db.execute(delete(trait).where(trait.c.host_id == host_id, trait.c.name.in_(known - names)))
+    for name in sorted(names - known):
+        db.execute(insert(trait).values(host_id=host_id, name=name))
+
+
+def claim(db: Connection, consumer_id: str, host_name: str, amounts: Mapping[str, int]) -> None:
+    """Have a consumer hold exactly these amounts of a host, and nothing of others. The caller has made sure that there is room."""
+    free(db, consumer_id)
+    host_id = db.scalar(select(host.c.id).where(host.c.name == host_name))
+    for name, amount in amounts.items():
+        if amount:
+            db.execute(insert(allocation).values(consumer_id=consumer_id, host_id=host_id, resource_class=name, used=amount))
+            _use(db, host_id, name, amount)
+
+
+def free(db: Connection, consumer_id: str) -> None:
+    """Have a consumer hold nothing."""
+    for one in db.execute(delete(allocation).where(allocation.c.consumer_id == consumer_id).returning(*allocation.c)).all():
+        _use(db, one.host_id, one.resource_class, -one.used)
+
+
+def hand_over(db: Connection, consumer_id: str, other_id: str) -> None:
+    """Have another consumer hold what this one did."""
+    free(db, other_id)
+    db.execute(update(allocation).where(allocation.c.consumer_id == consumer_id).values(consumer_id=other_id))
+
+
+def _use(db: Connection, host_id: Any, name: str, amount: int) -> None:
+    here = (inventory.c.host_id == host_id, inventory.c.resource_class == name)
+    db.execute(update(inventory).where(*here).values(used=inventory.c.used + amount))
+
+
+def used(db: Connection) -> dict[str, Room]:
+    """What is taken, by the name of the host; nothing for a host of which nothing is."""
+    out: dict[str, Room] = {}
+    query = (
+        select(host.c.name, allocation.c.resource_class, func.sum(allocation.c.used).label("used"))
+        .join(host, host.c.id == allocation.c.host_id)
+        .group_by(host.c.name, allocation.c.resource_class)
+    )
+    fields = {VCPU: "vcpus", MEMORY: "ram", DISK: "disk"}
+    for row in db.execute(query):
+        if row.resource_class in fields:
+            setattr(out.setdefault(row.name, Room(0, 0, 0)), fields[row.resource_class], int(row.used))
+    return out

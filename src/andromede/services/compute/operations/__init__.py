@@ -1,0 +1,22 @@
+"""What takes longer than a request: building a server, changing its power, deleting it, and all the rest of its life.
+
+None of them touches a host: they write what is wished for and look at what is seen; the host loop does the rest.
+"""
+
+from andromede.services.compute.operations import rebuild, resize, shelve
+from andromede.services.compute.operations.base import fail, finish, write
+from andromede.services.compute.operations.build import BUILD
+from andromede.services.compute.operations.delete import DELETE
+from andromede.services.compute.operations.evacuate import EVACUATE
+from andromede.services.compute.operations.power import POWER
+from andromede.services.compute.operations.rebuild import REBUILD, RESCUE, UNRESCUE
+from andromede.services.compute.operations.resize import CONFIRM, RESIZE, REVERT
+from andromede.services.compute.operations.shelve import OFFLOAD, SHELVE, UNSHELVE
+from andromede.services.compute.operations.snapshot import SNAPSHOT, abandon
+
+__all__ = [
+    "BUILD", "CONFIRM", "DELETE", "EVACUATE", "KINDS", "OFFLOAD", "POWER", "REBUILD", "RESCUE", "RESIZE", "REVERT", "SHELVE", "SNAPSHOT", "UNRESCUE",
+    "UNSHELVE", "abandon", "fail", "finish", "write",
+]  # fmt: skip
+
+KINDS = (BUILD, POWER, DELETE, SNAPSHOT, EVACUATE, *resize.KINDS, *rebuild.KINDS, *shelve.KINDS)

@@ -1,0 +1,69 @@
+"""Routes that move servers between hosts, for operators. Source: Compute API v2.1, "Servers - run an administrative action"."""
+
+import secrets
+from typing import Any
+
+from sqlalchemy import select
+
+from andromede.core.context import Context
+from andromede.core.errors import BadRequest, Conflict
+from andromede.http.response import Response
+from andromede.services.compute import hosts, life, operations
+from andromede.services.compute.api import admin, api
+from andromede.services.compute.operations import moves
+from andromede.services.compute.tables import host
+from andromede.services.compute.wire import Evacuate, Migrate
+
+_ACTION = "/servers/{server_id}/action"
+
+
+def _target(ctx: Context, row: Any, name: str | None) -> str | None:
+    """The host asked for; any other where none is. Raises BadRequest."""
+    if name is None:
+        return None
+    if ctx.db.execute(select(host.c.id).where(host.c.name == name)).first() is None:
+        raise BadRequest(f"Compute host {name} could not be found.")
+    if name == row["host"]:
+        raise BadRequest(f"Instance {row['id']} is on host {name} already.")
+    return name
+
+
+@api.action(_ACTION, "migrate", policy=admin("os-migrate-server:migrate"))
+def migrate_server(ctx: Context, server_id: str, body: Migrate | None = None) -> None:
+    """Move a server to another host while it is off; it is VERIFY_RESIZE until that is confirmed or reverted.
+
+    Errors: 400 a host that is not there, or no other than its own; 409 a state that does not allow it.
+    """
+    row = life.mine(ctx, server_id, "migrate", "active", "stopped")
+    target = _target(ctx, row, (body.host or None) if body is not None else None)
+    try:
+        found = hosts.choose(ctx.db, life.plain(row), avoid=row["host"], target=target)
+    except Conflict as error:
+        raise BadRequest("No valid host was found. There is no other host with room for the server.") from error
+    migration = moves.begin(ctx.db, row, "migration", user_id=ctx.caller.user_id)
+    memo = {"flavor": row["flavor"], "migration": migration, "avoid": True, "wanted": target and found}
+    life.submit(ctx, row, operations.RESIZE, "migrate", "resize_prep", memo)
+
+
+@api.action(_ACTION, "evacuate", status=200, policy=admin("os-evacuate"))
+def evacuate_server(ctx: Context, server_id: str, body: Evacuate) -> Response:
+    """Build a server anew on another host when its own is down; what its disk held is lost with that host.
+
+    Errors: 400 a host that is up, or a target that is not there; 409 a state that does not allow it.
+    """
+    row = life.mine(ctx, server_id, "evacuate", "active", "stopped", "error")
+    where = ctx.db.execute(select(host).where(host.c.name == row["host"])).first()
+    if where is None:
+        raise Conflict(f"Instance {server_id} has no host: it was never built.")
+    if hosts.alive(where):
+        raise BadRequest(f"Compute service of {row['host']} is still in use.")
+    if body.shared is not None and body.shared is True:
+        raise BadRequest("Invalid input for field/attribute onSharedStorage. Hosts here share no disks of servers.")
+    target = _target(ctx, row, body.host or None)
+    migration = moves.begin(ctx.db, row, "evacuation", user_id=ctx.caller.user_id)
+    power = "stopped" if row["vm_state"] == "stopped" or ctx.at_least("2.95") else "running"
+    memo = {"migration": migration, "wanted": target, "source": row["host"], "power": power, "boots": row["boots"] + 1}
+    life.submit(ctx, row, operations.EVACUATE, "evacuate", "rebuilding", memo)
+    if ctx.at_least("2.14"):
+        return Response(status=200)
+    return Response({"adminPass": body.admin_pass or secrets.token_urlsafe(9)}, status=200)

@@ -1,0 +1,165 @@
+"""Moving servers between hosts, and choosing among hosts, with several fake hosts in this process."""
+
+import pytest
+
+from tests.api.test_servers import V, act, new, show
+from tests.cloud import Cloud
+
+AGGREGATES = "/compute/v2.1/os-aggregates"
+
+
+@pytest.fixture
+def two(tmp_path):
+    """A cloud of two hosts, with an image and a network."""
+    cloud = Cloud(tmp_path, hosts=("host-1", "host-2"))
+    try:
+        image = cloud.admin.post("/image/v2/images", {"name": "img", "disk_format": "raw", "container_format": "bare", "visibility": "public"}).json
+        cloud.admin.put(f"/image/v2/images/{image['id']}/file", b"\0" * 65536, headers={"content-type": "application/octet-stream"})
+        network = cloud.user.post("/network/v2.0/networks", {"network": {"name": "net"}}).json["network"]
+        facts = {"network_id": network["id"], "ip_version": 4, "cidr": "10.1.0.0/24"}
+        assert cloud.user.post("/network/v2.0/subnets", {"subnet": facts}).status == 201
+        cloud.image, cloud.network = image["id"], network["id"]
+        yield cloud
+    finally:
+        cloud.close()
+
+
+def place(cloud, id_):
+    return show(cloud, id_, cloud.admin)["OS-EXT-SRV-ATTR:host"]
+
+
+def other(name):
+    return "host-2" if name == "host-1" else "host-1"
+
+
+def down(cloud, name, forced=True):
+    services = cloud.admin.get("/compute/v2.1/os-services", headers={V: "compute 2.53"}).json["services"]
+    (id_,) = [one["id"] for one in services if one["host"] == name]
+    body = {"forced_down": forced}
+    assert cloud.admin.put(f"/compute/v2.1/os-services/{id_}", body, headers={V: "compute 2.53"}).status == 200
+
+
+@pytest.mark.parametrize("revert", [False, True])
+def test_a_server_migrates_and_its_disk_with_it(two, revert):
+    id_ = new(two)["id"]
+    before = place(two, id_)
+    act(two, id_, "migrate", status=403)
+    act(two, id_, "migrate", {"host": before}, client=two.admin, status=400, version="2.56")
+    act(two, id_, "migrate", {"host": "nowhere"}, client=two.admin, status=400, version="2.56")
+    act(two, id_, "migrate", {"host": other(before)}, client=two.admin, version="2.56")
+    assert show(two, id_)["status"] == "VERIFY_RESIZE"
+    assert place(two, id_) == other(before)
+    assert list(two.hypervisors[before]._books) == []
+    guest = two.hypervisors[other(before)]._books[id_].guest
+    assert guest.disks[0].base_format == "qcow2"
+    (migration,) = two.admin.get("/compute/v2.1/os-migrations", headers={V: "compute 2.59"}).json["migrations"]
+    expected = ("finished", "migration", before, other(before))
+    assert tuple(migration[key] for key in ("status", "migration_type", "source_compute", "dest_compute")) == expected
+    moved = two.folder / "images" / "moves"
+    assert [path.name for path in moved.iterdir()] == [migration["uuid"]]
+    act(two, id_, "revertResize" if revert else "confirmResize", status=202 if revert else 204)
+    assert show(two, id_)["status"] == "ACTIVE"
+    assert place(two, id_) == (before if revert else other(before))
+    assert list(moved.iterdir()) == []
+    assert two.user.delete(f"/compute/v2.1/servers/{id_}").status == 204
+    two.settle()
+    assert [list(one._books) for one in two.hypervisors.values()] == [[], []]
+
+
+def test_a_resize_goes_where_there_is_room(two):
+    id_ = new(two)["id"]
+    before = place(two, id_)
+    services = two.admin.get("/compute/v2.1/os-services", headers={V: "compute 2.53"}).json["services"]
+    (service,) = [one["id"] for one in services if one["host"] == before]
+    two.admin.put(f"/compute/v2.1/os-services/{service}", {"status": "disabled"}, headers={V: "compute 2.53"})
+    act(two, id_, "resize", {"flavorRef": "3"})
+    assert (place(two, id_), show(two, id_)["status"]) == (other(before), "VERIFY_RESIZE")
+    act(two, id_, "revertResize")
+    assert (place(two, id_), show(two, id_)["status"]) == (before, "ACTIVE")
+
+
+def test_evacuation_from_a_host_that_is_down(two):
+    id_ = new(two)["id"]
+    before = place(two, id_)
+    act(two, id_, "evacuate", {}, client=two.admin, status=400)
+    down(two, before)
+    act(two, id_, "evacuate", {"host": before}, client=two.admin, status=400)
+    assert "adminPass" in act(two, id_, "evacuate", {}, client=two.admin, status=200).json
+    assert (place(two, id_), show(two, id_)["status"]) == (other(before), "ACTIVE")
+    down(two, before, forced=False)
+    two.settle()
+    down(two, other(before))
+    act(two, id_, "evacuate", {}, client=two.admin, status=200, version="2.95")
+    assert (place(two, id_), show(two, id_)["status"]) == (before, "SHUTOFF")
+    statuses = {one["status"] for one in two.admin.get("/compute/v2.1/os-migrations").json["migrations"]}
+    assert statuses == {"done"}
+
+
+def test_a_migration_with_nowhere_to_go(two):
+    id_ = new(two)["id"]
+    down(two, other(place(two, id_)))
+    act(two, id_, "migrate", client=two.admin, status=400)
+    assert show(two, id_)["status"] == "ACTIVE"
+
+
+def aggregate(cloud, name, **values):
+    answer = cloud.admin.post(AGGREGATES, {"aggregate": {"name": name, **values}})
+    assert answer.status == 200, answer
+    return answer.json["aggregate"]["id"]
+
+
+def tell(cloud, id_, action, status=200, **body):
+    answer = cloud.admin.post(f"{AGGREGATES}/{id_}/action", {action: body})
+    assert answer.status == status, answer
+    return answer.json
+
+
+def test_aggregates_and_their_zones(two):
+    id_ = aggregate(two, "fast", availability_zone="here")
+    assert two.user.get(AGGREGATES).status == 403
+    assert two.admin.post(AGGREGATES, {"aggregate": {"name": "fast"}}).status == 409
+    assert two.admin.post(AGGREGATES, {"aggregate": {"name": " "}}).status == 400
+    assert two.admin.post(AGGREGATES, {"aggregate": {}}).status == 400
+    tell(two, id_, "add_host", 404, host="nowhere")
+    tell(two, id_, "add_host", host="host-1")
+    tell(two, id_, "add_host", 409, host="host-1")
+    zones = {zone["zoneName"] for zone in two.user.get("/compute/v2.1/os-availability-zone").json["availabilityZoneInfo"]}
+    assert zones == {"here", "nova"}
+    other_zone = aggregate(two, "elsewhere", availability_zone="there")
+    tell(two, other_zone, "add_host", 409, host="host-1")
+    two.settle()
+    server = new(two, availability_zone="here")["id"]
+    assert place(two, server) == "host-1"
+    tell(two, id_, "remove_host", 409, host="host-1")
+    assert two.admin.put(f"{AGGREGATES}/{id_}", {"aggregate": {"availability_zone": "moon"}}).status == 409
+    assert two.admin.delete(f"{AGGREGATES}/{id_}").status == 400
+    assert two.user.delete(f"/compute/v2.1/servers/{server}").status == 204
+    two.settle()
+    assert two.admin.put(f"{AGGREGATES}/{id_}", {"aggregate": {"name": "quick"}}).json["aggregate"]["hosts"] == ["host-1"]
+    assert two.admin.put(f"{AGGREGATES}/{id_}", {"aggregate": {}}).status == 400
+    assert "uuid" in two.admin.get(f"{AGGREGATES}/{id_}", headers={V: "compute 2.41"}).json["aggregate"]
+    tell(two, id_, "remove_host", host="host-1")
+    tell(two, id_, "remove_host", 404, host="host-1")
+    assert two.admin.delete(f"{AGGREGATES}/{id_}").status == 200
+    assert two.admin.get(f"{AGGREGATES}/{id_}").status == 404
+    assert two.admin.get(f"{AGGREGATES}/x").status == 404
+    assert len(two.admin.get(AGGREGATES).json["aggregates"]) == 1
+
+
+def test_flavors_ask_for_aggregates_traits_and_projects_have_their_own_hosts(two):
+    two.settle()
+    id_ = aggregate(two, "fast")
+    tell(two, id_, "add_host", host="host-2")
+    shown = tell(two, id_, "set_metadata", metadata={"disk": "fast", "gone": "x"})["aggregate"]
+    assert shown["metadata"] == {"disk": "fast", "gone": "x"}
+    assert tell(two, id_, "set_metadata", metadata={"gone": None})["aggregate"]["metadata"] == {"disk": "fast"}
+    tell(two, id_, "set_metadata", 400, metadata={})
+    specs = {"extra_specs": {"aggregate_instance_extra_specs:disk": "fast"}}
+    assert two.admin.post("/compute/v2.1/flavors/1/os-extra_specs", specs).status == 200
+    assert {place(two, new(two)["id"]) for _ in range(3)} == {"host-2"}
+    assert two.admin.delete("/compute/v2.1/flavors/1/os-extra_specs/aggregate_instance_extra_specs:disk").status == 200
+    tell(two, id_, "set_metadata", metadata={"filter_tenant_id": "somebody"})
+    assert {place(two, new(two)["id"]) for _ in range(3)} == {"host-1"}
+    specs = {"extra_specs": {"trait:HW_CPU_X86_SGX": "required"}}
+    assert two.admin.post("/compute/v2.1/flavors/2/os-extra_specs", specs).status == 200
+    assert show(two, new(two, flavorRef="2")["id"])["status"] == "ERROR"
