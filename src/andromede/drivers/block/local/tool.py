@@ -65,8 +65,9 @@ class Tool:
         kind = image.format
         if image.passphrase:
             # The passphrase is random and long: many rounds would only make each opening slow.
-            options += ["encrypt.format=luks", "encrypt.key-secret=to", "encrypt.iter-time=10"] if kind == "qcow2" else ["key-secret=to", "iter-time=10"]
-            kind = kind if kind == "qcow2" else "luks"
+            inside = "encrypt." if kind == "qcow2" else ""
+            options += [*(["encrypt.format=luks"] if inside else []), f"{inside}key-secret=to", f"{inside}iter-time=10"]
+            kind = "qcow2" if inside else "luks"
         words = ["create", "-q", "-f", kind, *(["-o", ",".join(options)] if options else []), str(image.path), str(size)]
         await self.run(image.path.parent, words, {"to": image.passphrase})
 
@@ -143,7 +144,7 @@ def _memory(name: str, text: bytes, uid: int) -> int:
     """A passphrase in memory, open for the process that is to read it."""
     fd = os.memfd_create(name)
     os.write(fd, text)
-    os.set_inheritable(fd, True)  # noqa: FBT003 - the one argument it has
+    os.set_inheritable(fd, True)
     if uid:
         os.fchown(fd, uid, uid)
     return fd
