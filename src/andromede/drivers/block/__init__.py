@@ -104,8 +104,8 @@ class Block(Protocol):
     async def write(self, volume_id: str, stage: str, offset: int, data: bytes) -> None:
         """Write to a stage, which reads as zero where nothing was written."""
 
-    def path(self, volume_id: str) -> str:
-        """What the hypervisor opens."""
+    def path(self, volume: Volume) -> str:
+        """What the hypervisor opens. Raises DriverError where the data is not there, or was made as another than is described."""
 
     async def close(self) -> None:
         """End what is under way."""

@@ -127,9 +127,12 @@ class FakeBlock:
             book.stages[stage] = before[:offset] + data + before[offset + len(data) :]
         self._save(book)
 
-    def path(self, volume_id: str) -> str:
+    def path(self, volume: Volume) -> str:
         """A name that nothing opens."""
-        return f"/fake/{volume_id}"
+        book = self._books.get(volume.id)
+        if book is None or (book.made, book.format) != (volume.make, volume.format):
+            raise DriverError("The data of the volume is not there on the host as it should be.")
+        return f"/fake/{volume.id}"
 
     async def close(self) -> None:
         """Nothing to let go of."""

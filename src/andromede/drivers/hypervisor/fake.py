@@ -73,7 +73,7 @@ class Fake:
     ) -> None:
         self.changes: asyncio.Queue[str] = asyncio.Queue(maxsize=4096)
         self.limits = "Nothing is limited: no guest runs."
-        self._folder, self._letting_go, self._block = state_dir, letting_go, block
+        self._folder, self._letting_go, self.block = state_dir, letting_go, block
         self._uid_base = uid_base
         self._vcpus, self._memory, self._disk = vcpus, memory, disk
         self._books: dict[str, _Book] = {}
@@ -290,9 +290,9 @@ class Fake:
         kept = [held for id_, held in before.items() if id_ not in wanted and book.deaf]
         sizes = {id_: max(drive.size, before[id_].size if id_ in before else 0) for id_, drive in wanted.items()}
         book.drives = (*(Held(id=id_, size=sizes[id_], snapshots=tuple(sorted(one.snapshots))) for id_, one in wanted.items()), *kept)
-        if self._block is not None:
+        if self.block is not None:
             for held in book.drives:
-                self._block.told(held.id, size=held.size, snapshots=held.snapshots)
+                self.block.told(held.id, size=held.size, snapshots=held.snapshots)
 
     def _plug(self, guest: Guest, book: _Book) -> None:
         wanted = tuple(nic.port_id for nic in guest.nics)

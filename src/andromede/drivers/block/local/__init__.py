@@ -102,12 +102,12 @@ class Local:
         with public():
             await asyncio.to_thread(_write, path, offset, data)
 
-    def path(self, volume_id: str) -> str:
-        """The file that a guest's QEMU gets. Raises DriverError where there is none."""
-        folder = self._at(volume_id)
+    def path(self, volume: Volume) -> str:
+        """The file that a guest's QEMU gets."""
+        folder = self._at(volume.id)
         record = _read_record(folder)
-        if not record.made:
-            raise DriverError("The data of a volume is not there on the host.")
+        if (record.made, record.format, bool(record.secret)) != (volume.make, volume.format, bool(volume.secret)):
+            raise DriverError("The data of the volume is not there on the host as it should be.")
         return str(folder / record.file)
 
     async def close(self) -> None:

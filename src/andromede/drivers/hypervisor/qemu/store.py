@@ -21,7 +21,8 @@ class Record(msgspec.Struct, kw_only=True):
     """What a guest was last started as, and how that run ended (`ended`, empty while it runs or has never run).
 
     guest.nics and guest.drives are those that the process may have anything of. drives: what QEMU last said of its volumes.
-    cut: ports whose card the guest has not let go of, though their network is gone. pid, ticks, host_boot: which process it is. asked: on the monotonic clock, when it was asked to stop; 0 when not.
+    cut: ports whose card the guest has not let go of, though their network is gone. pid, ticks, host_boot: which process it is.
+    asked: on the monotonic clock, when it was asked to stop; 0 when not.
 
     points: which there are, by disk. saving: whether its memory is being written to disk. places, ports, machine: what the process
     whose memory is on disk was made of (`places.find`). captures: copies that came to an end, with a fault or an empty text.
