@@ -27,7 +27,7 @@ def configure(folder: Path, url: str, image: str) -> None:
         "network": {"project_network_cidr": "10.100.0.0/16", "project_network_mask_bits": 28},
         "validation": {"run_validation": False},
         "volume": {
-            "build_interval": 0.3, "build_timeout": 60, "min_microversion": "3.0", "max_microversion": "3.70", "storage_protocol": "file",
+            "build_interval": 1, "build_timeout": 60, "min_microversion": "3.0", "max_microversion": "3.70", "storage_protocol": "file",
             "vendor_name": "Andromède", "disk_format": "raw", "volume_size": 1, "catalog_type": "block-storage",
         },
         "volume-feature-enabled": {

@@ -47,6 +47,7 @@ def catalog(api: str, swift: str, s3: str) -> dict[str, tuple[str, str]]:
         "network": ("neutron", f"{api}/network"),
         "block-storage": ("cinder", f"{api}/volume/v3"),
         "volumev3": ("cinderv3", f"{api}/volume/v3"),
+        "key-manager": ("barbican", f"{api}/key-manager"),
         "object-store": ("swift", f"{swift}/v1/AUTH_%(project_id)s"),
         "s3": ("s3", s3),
     }
@@ -58,10 +59,11 @@ def apis() -> "list[Api]":
     from andromede.services.compute import routes as compute_routes
     from andromede.services.identity import routes as identity_routes
     from andromede.services.image import routes as image_routes
+    from andromede.services.key_manager import routes as key_routes
     from andromede.services.network import routes as network_routes
     from andromede.services.volume import routes as volume_routes
 
-    services = [*identity_routes.APIS, *image_routes.APIS, *network_routes.APIS, *compute_routes.APIS, *volume_routes.APIS]
+    services = [*identity_routes.APIS, *image_routes.APIS, *network_routes.APIS, *compute_routes.APIS, *volume_routes.APIS, *key_routes.APIS]
     return [*services, openapi.served(services)]
 
 

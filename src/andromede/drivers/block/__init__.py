@@ -38,7 +38,10 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Export(msgspec.Struct, frozen=True, kw_only=True):
-    """A copy of a volume as it is, or was when `snapshot` was made, in a file that can be read. format: one of EXPORTS."""
+    """A copy of a volume as it is, or was when `snapshot` was made, in a file that can be read.
+
+    format: one of EXPORTS; of an encrypted volume only `raw`, which is then LUKS with the passphrase that the volume has.
+    """
 
     id: str
     snapshot: str = ""

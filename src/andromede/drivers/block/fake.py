@@ -94,6 +94,11 @@ class FakeBlock:
         book.exports = {id_: kept for id_, kept in book.exports.items() if id_ in wanted}
         for id_ in wanted.keys() - book.exports.keys():
             book.exports[id_] = self._copy(book, wanted[id_].snapshot)
+            if wanted[id_].format == "qcow2":
+                from andromede.drivers.hypervisor.fake import empty_qcow2
+
+                image = empty_qcow2(book.exports[id_][0])
+                book.exports[id_] = (len(image), image)
         self._save(book)
         return _seen(book)
 

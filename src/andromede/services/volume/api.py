@@ -14,7 +14,7 @@ from andromede.http.versions import Microversions
 
 VERSIONS = Microversions("volume", (3, 0), (3, 70))
 root = Api("volume", type="block-storage", prefix="/volume", fault=faults.compute)
-api = Api("volume", type="block-storage", prefix="/volume/v3", fault=faults.compute, versions=VERSIONS)
+api = Api("volume", type="block-storage", prefix="/volume/v3", fault=faults.compute, versions=VERSIONS, slash=False)
 
 Name = Annotated[str, msgspec.Meta(max_length=255)]
 Metadata = dict[Annotated[str, msgspec.Meta(min_length=1, max_length=255)], Annotated[str, msgspec.Meta(max_length=255)]]

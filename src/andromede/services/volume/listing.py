@@ -65,6 +65,8 @@ def page(
         marker=ctx.query.get("marker"), missing=lambda marker: NotFound(f"marker [{marker}] could not be found."),
     )  # fmt: skip
     rows = [] if limit_text is not None and limit_text.strip("0") == "" and limit_text else found.rows
+    if limit_text and len(rows) == paging.limit_of(ctx, most=MOST):
+        found.more = True  # a full page that was asked for leads on, as Block Storage has it, to an empty one at last
     link = found.next_link(ctx, f"{ctx.base}/{path or kind}") if rows else None
     if link is not None:
         more[f"{kind}_links"] = [{"rel": "next", "href": link}]

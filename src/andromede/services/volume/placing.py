@@ -43,6 +43,12 @@ class Carriers(Protocol):
     def has(self, db: Connection, server_id: str, volume_id: str) -> bool:
         """Whether a server of this cloud has a volume."""
 
+    def let_go(self, db: Connection, operations: Operations, server_id: str, volume_id: str, request_id: str | None) -> None:
+        """Have a server let go of a volume."""
+
+    def extended(self, db: Connection, server_id: str, request_id: str | None) -> None:
+        """A volume of a server was made larger: an action of the server's."""
+
 
 def backend(host: str | None) -> str | None:
     """A host as it is named in `os-vol-host-attr:host`."""
@@ -55,6 +61,26 @@ def taken(db: Connection) -> dict[str, int]:
     for row in db.execute(select(volume.c.host, volume.c.size).where(volume.c.host.is_not(None))):
         out[row.host] = out.get(row.host, 0) + row.size
     return out
+
+
+CAPABILITIES = {"vendor_name": "Andromède", "volume_backend_name": POOL, "storage_protocol": "file", "driver_version": "1.0"}
+"""What types may ask of a pool, as texts; whatever else they ask without a scope, no pool has."""
+_ABLE = ("multiattach", "QoS_support", "thin_provisioning_support")
+
+
+def suits(extra_specs: Mapping[str, str]) -> bool:
+    """Whether the pools of this cloud have what a type asks of them."""
+    for key, value in extra_specs.items():
+        name = key.removeprefix("capabilities:")
+        if ":" in name:
+            continue
+        wanted = value.replace("<is>", "").strip()
+        if name in _ABLE:
+            if wanted.lower() not in ("true", "false"):
+                return False
+        elif CAPABILITIES.get(name) != wanted:
+            return False
+    return True
 
 
 def choose(carriers: Carriers, db: Connection, size: int, zone: str | None, *, only: str | None = None, avoid: Iterable[str] = ()) -> str | None:

@@ -4,6 +4,7 @@ from andromede.services.volume import (
     api,
     routes_actions,
     routes_attachments,
+    routes_backups,
     routes_misc,
     routes_quotas,
     routes_snapshots,
@@ -15,6 +16,6 @@ from andromede.services.volume import (
 
 MODULES = (
     routes_volumes, routes_actions, routes_snapshots, routes_types, routes_type_more, routes_attachments, routes_quotas, routes_misc,
-    routes_transfers,
+    routes_transfers, routes_backups,
 )  # fmt: skip
 APIS = (api.root, api.api)

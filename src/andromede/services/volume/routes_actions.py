@@ -9,9 +9,11 @@ from sqlalchemy import func, select, update
 from andromede.core.context import Context
 from andromede.core.errors import BadRequest, Conflict, NotFound
 from andromede.core.ids import is_id
-from andromede.http.wire import Body
+from andromede.http.response import Response
+from andromede.http.wire import Body, since
+from andromede.services.image import service as image
 from andromede.services.key_manager import service as keys
-from andromede.services.volume import attachments, operations, quotas, types, volumes, waiting
+from andromede.services.volume import attachments, operations, quotas, types, view, volumes, waiting
 from andromede.services.volume.api import Metadata, admin, api, member, truth
 from andromede.services.volume.tables import attachment, snapshot, volume
 from andromede.services.volume.volumes import find
@@ -60,7 +62,10 @@ class Retype(Body):
 
 @api.action(_ACTION, "os-retype", policy=member("volumes:retype"), quota=("volumes", "gigabytes"))
 def retype_volume(ctx: Context, volume_id: str, body: Retype) -> None:
-    """Give a volume another type; where its data has to be written anew for that, `migration_policy` must be `on-demand`."""
+    """Give a volume another type; where its data has to be written anew for that, it must not be in use.
+
+    The data stays on its host, so `migration_policy` changes nothing.
+    """
     row = find(ctx, volume_id)
     policy = body.migration_policy or "never"
     if policy not in ("never", "on-demand"):
@@ -81,9 +86,7 @@ def retype_volume(ctx: Context, volume_id: str, body: Retype) -> None:
         waiting.write(ctx.db, row["id"], type_id=chosen.id, multiattach=facts.multiattach)
         waiting_push(ctx, row)
         return
-    if policy == "never":
-        raise BadRequest("Invalid volume: the new type needs the data to be written anew: set migration_policy to on-demand.")
-    volumes.require(row, "retype with migration", "available")
+    volumes.require(row, "be written anew, as the new type needs,", "available")
     volumes.unread(ctx.db, row["id"])
     if ctx.db.scalar(select(func.count()).where(snapshot.c.volume_id == row["id"])):
         raise BadRequest("Invalid volume: Volume must not have snapshots to be written anew.")
@@ -135,9 +138,10 @@ class Bootable(Body):
 
 
 @api.action(_ACTION, "os-set_bootable", status=200, policy=member("volumes:set_bootable"))
-def set_bootable(ctx: Context, volume_id: str, body: Bootable) -> None:
+def set_bootable(ctx: Context, volume_id: str, body: Bootable) -> Response:
     """Say whether servers may boot from it."""
     waiting.write(ctx.db, find(ctx, volume_id)["id"], bootable=truth(body.bootable, "bootable"))
+    return Response(status=200)
 
 
 class Readonly(Body):
@@ -152,6 +156,48 @@ def set_readonly(ctx: Context, volume_id: str, body: Readonly) -> None:
     row = find(ctx, volume_id)
     volumes.require(row, "update readonly flag", "available")
     waiting.write(ctx.db, row["id"], readonly=truth(body.readonly, "readonly"))
+
+
+class Upload(Body, kw_only=True):
+    """The os-volume_upload_image action."""
+
+    image_name: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+    force: bool | str | None = None
+    disk_format: str | None = None
+    container_format: str | None = None
+    visibility: Annotated[str, since("3.1")] | UnsetType = UNSET
+    protected: Annotated[bool | str, since("3.1")] | UnsetType = UNSET
+
+
+@api.action(_ACTION, "os-volume_upload_image", policy=member("volumes:upload_image"))
+def upload_image(ctx: Context, volume_id: str, body: Upload) -> dict[str, Any]:
+    """Make an image of a volume, `raw` or `qcow2`; of one in use with `force`. An encrypted volume's content stays encrypted: 400."""
+    row = find(ctx, volume_id)
+    force = body.force is not None and truth(body.force, "force")
+    volumes.require(row, "be uploaded", "available", *(("in-use",) if force and row["format"] != "raw" else ()))
+    disk_format, container = body.disk_format or "raw", body.container_format or "bare"
+    if disk_format not in ("raw", "qcow2") or container != "bare":
+        raise BadRequest("Invalid input for field/attribute disk_format. A volume is uploaded as raw or qcow2, in a bare container.")
+    if row["key_id"] is not None:
+        raise BadRequest("Invalid volume: an encrypted volume cannot be made an image, which would show its content in the clear.")
+    visibility = body.visibility if body.visibility is not UNSET else "private"
+    if visibility not in ("public", "private", "shared", "community"):
+        raise BadRequest("Invalid input for field/attribute visibility. It must be public, private, shared or community.")
+    protected = body.protected is not UNSET and truth(body.protected, "protected")
+    kept = {"image_id", "image_name", "checksum", "container_format", "disk_format", "min_disk", "min_ram", "size"}
+    properties = {name: value for name, value in (row["image"] or {}).items() if name not in kept and not name.startswith("os_hash")}
+    id_, path = image.snapshots.begin(
+        ctx, body.image_name, properties, min_disk=row["size"], min_ram=0, disk_format=disk_format, visibility=visibility, protected=protected
+    )
+    waiting.write(ctx.db, row["id"], status="uploading", previous=row["status"])
+    _submit(ctx, operations.UPLOAD, row, image=id_, path=path, format=disk_format)
+    shown = view.created(ctx, find(ctx, volume_id))
+    answer = {
+        "id": row["id"], "updated_at": shown["updated_at"], "status": "uploading", "display_description": row["description"], "size": row["size"],
+        "volume_type": shown["volume_type"], "image_id": id_, "image_name": body.image_name, "disk_format": disk_format,
+        "container_format": container,
+    }  # fmt: skip
+    return {"os-volume_upload_image": answer | ({"visibility": visibility, "protected": protected} if ctx.at_least("3.1") else {})}
 
 
 # metadata of the image that it was made from
@@ -179,12 +225,13 @@ class ImageKey(Body):
 
 
 @api.action(_ACTION, "os-unset_image_metadata", status=200, policy=member("volumes:unset_image_metadata"))
-def unset_image_metadata(ctx: Context, volume_id: str, body: ImageKey) -> None:
+def unset_image_metadata(ctx: Context, volume_id: str, body: ImageKey) -> Response:
     """Remove one item of it."""
     row = find(ctx, volume_id)
     if body.key not in (row["image"] or {}):
         raise NotFound(f"Volume {volume_id} has no image metadata with key {body.key}.")
     waiting.write(ctx.db, row["id"], image={key: value for key, value in row["image"].items() if key != body.key})
+    return Response(status=200)
 
 
 @api.action(_ACTION, "os-show_image_metadata", status=200, policy=member("volumes:show_image_metadata"))
@@ -257,8 +304,16 @@ def _detach(ctx: Context, row: Any, attachment_id: Any) -> None:
 
 @api.action(_ACTION, "os-force_detach", policy=admin("volumes:force_detach"))
 def force_detach(ctx: Context, volume_id: str, body: dict[str, Any]) -> None:
-    """Write down that it is attached no more, whatever its state."""
-    _detach(ctx, find(ctx, volume_id), body.get("attachment_id"))
+    """End its attachment, whatever its state; a server of this cloud lets go of it."""
+    row = find(ctx, volume_id)
+    found = [one for one in attachments.of_volume(ctx.db, row["id"]) if body.get("attachment_id") in (None, one.id)]
+    waiting.write(ctx.db, row["id"], status="detaching" if found else row["status"])
+    for one in found:
+        if one.server_id is not None and ctx.parts.carriers.has(ctx.db, one.server_id, row["id"]):
+            ctx.parts.carriers.let_go(ctx.db, ctx.parts.operations, one.server_id, row["id"], ctx.request_id)
+            attachments.mark(ctx.db, one.id, "detaching")
+        else:
+            attachments.remove(ctx.db, one.id)
 
 
 @api.action(_ACTION, "os-reserve", policy=member("volumes:reserve"))

@@ -66,7 +66,7 @@ def _switch(ctx: Context, body: Service, *, off: bool, reason: str | None = None
         raise NotFound(f"Service could not be found on host {body.host}.")
     binary = body.binary or body.service or "cinder-volume"
     if binary != "cinder-volume":
-        raise BadRequest("Only cinder-volume can be enabled and disabled: whether a host takes new volumes.")
+        raise NotFound(f"Service {binary} could not be found on host {body.host}; cinder-volume is what can be enabled and disabled.")
     ctx.db.execute(delete(carrier).where(carrier.c.host == name))
     if off:
         ctx.db.execute(insert(carrier).values(host=name, disabled=True, reason=reason))
@@ -142,8 +142,8 @@ def get_pools(ctx: Context) -> dict[str, Any]:
         if wanted not in (None, name):
             continue
         facts = {
-            "volume_backend_name": placing.POOL, "vendor_name": "Andromède", "driver_version": "1.0", "storage_protocol": "file",
-            "total_capacity_gb": round(one.total, 1), "free_capacity_gb": round(max(0.0, one.free - used.get(one.name, 0)), 1),
+            **placing.CAPABILITIES, "total_capacity_gb": round(one.total, 1),
+            "free_capacity_gb": round(max(0.0, one.free - used.get(one.name, 0)), 1),
             "allocated_capacity_gb": used.get(one.name, 0), "reserved_percentage": _RESERVED, "QoS_support": True, "multiattach": True,
             "thin_provisioning_support": True, "thick_provisioning_support": False, "location_info": one.name,
             "backend_state": "up" if one.alive else "down", "timestamp": iso_micro(one.seen or now()), "updated": iso_micro(one.seen or now()),

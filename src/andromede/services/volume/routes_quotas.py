@@ -6,6 +6,7 @@ from sqlalchemy import select
 
 from andromede.core.context import Context
 from andromede.core.errors import BadRequest
+from andromede.http.response import Response
 from andromede.http.wire import Body
 from andromede.services.identity import service as identity
 from andromede.services.quota import service as quota
@@ -89,10 +90,10 @@ def _numbers(ctx: Context, given: dict[str, Any]) -> dict[str, int]:
 
 
 @api.delete(_SET, policy=admin("os-quota-sets:delete"), status=200)
-def delete_quotas(ctx: Context, project_id: str) -> dict[str, Any]:
+def delete_quotas(ctx: Context, project_id: str) -> Response:
     """Let the defaults hold for a project again."""
     quota.forget(ctx.db, project_id, quotas.limits(ctx.db, quota.DEFAULTS))
-    return {}
+    return Response(status=200)
 
 
 @api.get(_CLASS, policy=admin("os-quota-class-sets:show"))

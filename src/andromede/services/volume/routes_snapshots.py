@@ -32,7 +32,7 @@ STATUSES = ("available", "creating", "deleting", "error", "error_deleting")
 class NewSnapshot(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What is asked for in a new snapshot."""
 
-    volume_id: str
+    volume_id: str | None
     name: Name | None = None
     display_name: Name | None = None
     description: str | None = None
@@ -73,6 +73,8 @@ def create_snapshot(ctx: Context, body: CreateSnapshot) -> dict[str, Any]:
     force = wanted.force is not UNSET and wanted.force is not None and truth(wanted.force, "force")
     if ctx.at_least("3.66") and wanted.force is not UNSET and not force:
         raise BadRequest("Invalid input received: the force flag is not accepted any more, but to be true; snapshots of volumes in use are allowed.")
+    if wanted.volume_id is None:
+        raise NotFound("Volume None could not be found.")
     if not is_id(wanted.volume_id):
         raise BadRequest(f"Invalid input for field/attribute volume_id. Value: {wanted.volume_id}. It is not an id.")
     row = volumes.find(ctx, wanted.volume_id)
@@ -232,7 +234,7 @@ class UpdateStatus(Body):
     progress: Annotated[str, msgspec.Meta(max_length=10)] | None | UnsetType = UNSET
 
 
-@api.action(_ACTION, "os-update_snapshot_status", policy=admin("snapshots:update_status"))
+@api.action(_ACTION, "os-update_snapshot_status", policy=member("snapshots:update_status"))
 def update_status(ctx: Context, snapshot_id: str, body: UpdateStatus) -> None:
     """Set the state, as a driver of snapshots does it."""
     row = find_snapshot(ctx, snapshot_id)

@@ -18,7 +18,7 @@ from andromede.services.volume.api import MOST, admin, api, links
 from andromede.services.volume.tables import default_type, qos, volume, volume_type
 
 _ENCRYPTION = "/types/{type_id}/encryption"
-_PROVIDERS = ("luks", "nova.volume.encryptors.luks.LuksEncryptor", "luks2")
+_PROVIDERS = ("luks", "LuksEncryptor", "nova.volume.encryptors.luks.LuksEncryptor")
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 
 

@@ -181,7 +181,7 @@ def kept(db: Connection, disks: list[Disk]) -> tuple[Attached, ...]:
     rows = {row.id: row for row in db.execute(select(volume).where(volume.c.id.in_([disk.id for disk in disks])))}
     return tuple(
         Attached(
-            id=disk.id, bus=disk.bus, boot=disk.boot, readonly=rows[disk.id].readonly, shared=rows[disk.id].multiattach,
+            id=disk.id, bus=disk.bus, boot=disk.boot, readonly=bool(rows[disk.id].readonly), shared=rows[disk.id].multiattach,
             limits=types.limits(db, rows[disk.id].type_id, rows[disk.id].size),
         )
         for disk in disks

@@ -73,7 +73,7 @@ volume = Table(
     Column("image", Json),  # volume_image_metadata
     Column("metadata", Json, nullable=False),
     Column("bootable", Boolean, nullable=False, default=False),
-    Column("readonly", Boolean, nullable=False, default=False),
+    Column("readonly", Boolean),  # none: nobody has said
     Column("multiattach", Boolean, nullable=False, default=False),
     Column("counted", Boolean, nullable=False, default=True),  # consumes quota
     Column("key_id", _ID),  # the Key Manager's secret

@@ -50,7 +50,7 @@ def created(ctx: Context, row: Any) -> dict[str, Any]:
 
 
 def _one(ctx: Context, row: Any, named: dict[str, str], held: list[Any], zones: dict[str, str]) -> dict[str, Any]:
-    metadata = dict(row["metadata"]) | ({"readonly": "True"} if row["readonly"] else {})
+    metadata = dict(row["metadata"]) | ({} if row["readonly"] is None else {"readonly": str(row["readonly"])})
     out: dict[str, Any] = {
         "id": row["id"], "name": row["name"], "description": row["description"], "status": row["status"], "size": row["size"],
         "availability_zone": zones.get(row["host"] or "") or row["zone"] or "nova", "created_at": when(row["created"]),

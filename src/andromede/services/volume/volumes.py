@@ -94,7 +94,11 @@ def create(ctx: Context, body: CreateVolume) -> str:
         metadata=wanted.metadata or {}, zone=_zone(ctx, wanted.availability_zone), hints=hints | ({"_different": away} if away else {}),
         group_id=group_row.id if group_row is not None else None,
     )  # fmt: skip
-    if plan.backup_id is None:
+    if plan.backup_id is not None:
+        from andromede.services.volume import backups
+
+        backups.fill(ctx, id_, plan.backup_id)
+    else:
         ctx.parts.operations.submit(ctx.db, operations.CREATE, id_, project_id=ctx.project_id, request_id=ctx.request_id)
     return id_
 

@@ -72,20 +72,19 @@ def frozen(work: Work, volume_id: str) -> Later | None:
         raise CloudError("The volume that is read is gone.", status=409)
     if row.format == "raw":
         return None
-    if not work.memo.get("freezing"):
+    with work.database.read() as db:
+        begun = db.execute(select(snapshot.c.id).where(snapshot.c.id == work.id)).first() is not None
+    if not begun:
 
         def commit(db: Connection) -> None:
-            known = db.execute(select(snapshot.c.id).where(snapshot.c.id == work.id)).first()
-            if known is None:
-                values = {"project_id": row.project_id, "user_id": row.user_id, "size": row.size, "metadata": {}, "created": now()}
-                db.execute(
-                    insert(snapshot).values(
-                        id=work.id, volume_id=volume_id, status="available", purpose=work.resource, placed=True, counted=False, **values
-                    )
+            values = {"project_id": row.project_id, "user_id": row.user_id, "size": row.size, "metadata": {}, "created": now()}
+            db.execute(
+                insert(snapshot).values(
+                    id=work.id, volume_id=volume_id, status="available", purpose=work.resource, placed=True, counted=False, **values
                 )
+            )
             push(work, db, volume_id)
 
-        work.memo["freezing"] = True
         work.then(commit)
         return Later(0.0)
     return reached(work, row, lambda seen: work.id in (seen.seen_snapshots or ()))
@@ -105,5 +104,4 @@ def thaw(work: Work) -> None:
             db.execute(delete(snapshot).where(snapshot.c.id == work.id))
             push(work, db, found.volume_id)
 
-    work.memo.pop("freezing", None)
     work.then(commit)

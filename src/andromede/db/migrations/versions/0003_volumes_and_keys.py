@@ -194,7 +194,7 @@ def upgrade() -> None:
     sa.Column('image', Json(), nullable=True),
     sa.Column('metadata', Json(), nullable=False),
     sa.Column('bootable', sa.Boolean(), nullable=False),
-    sa.Column('readonly', sa.Boolean(), nullable=False),
+    sa.Column('readonly', sa.Boolean(), nullable=True),
     sa.Column('multiattach', sa.Boolean(), nullable=False),
     sa.Column('counted', sa.Boolean(), nullable=False),
     sa.Column('key_id', sa.String(length=36), nullable=True),

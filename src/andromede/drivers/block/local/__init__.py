@@ -146,7 +146,7 @@ class Local:
         if source.stage:
             path = folder / f"stage-{source.stage}"
             if path.exists() and path.stat().st_size:
-                await self._tool.copy(Image(path, "raw"), target)
+                await self._tool.copy(self._image(path, "raw", source.secret), target)
             return
         if source.volume:
             other, theirs = (folder, record) if source.volume == folder.name else self._other(source)
@@ -218,7 +218,15 @@ class Local:
         image, snapshot = self._disk(folder, record), export.snapshot
         if snapshot and record.format == "raw":
             image, snapshot = self._image(folder / f"snap-{snapshot}", "raw", record.secret), ""
-        await self._tool.export(image, fresh, EXPORTS[export.format], snapshot=snapshot, shared=bool(snapshot))
+        if image.passphrase:  # what is encrypted leaves its disk encrypted, with the same passphrase
+            if export.format != "raw":
+                raise DriverError("An encrypted volume can only be exported as raw.")
+            size = (await self._tool.info(self._disk(folder, record)))["virtual-size"]
+            sealed = Image(fresh, "raw", image.passphrase)
+            await self._tool.create(sealed, size)
+            await self._tool.copy(image, sealed, snapshot=snapshot, shared=bool(snapshot))
+        else:
+            await self._tool.export(image, fresh, EXPORTS[export.format], snapshot=snapshot, shared=bool(snapshot))
         await asyncio.to_thread(_sync, fresh)
         fresh.replace(folder / name)
 

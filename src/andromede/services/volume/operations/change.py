@@ -9,7 +9,7 @@ from andromede.core.units import GIB
 from andromede.drivers import block
 from andromede.engine.model import Kind, Later, Step, Work
 from andromede.services.key_manager import service as keys
-from andromede.services.volume import messages, waiting
+from andromede.services.volume import attachments, messages, waiting
 from andromede.services.volume.tables import volume
 
 
@@ -32,6 +32,9 @@ def _settled(work: Work) -> Later | None:
     def commit(db: Connection) -> None:
         row = db.execute(select(volume).where(volume.c.id == work.resource)).one()
         waiting.write(db, row.id, status=row.previous or "available", previous=None)
+        for one in attachments.of_volume(db, row.id):
+            if one.server_id is not None and one.status == "attached":
+                work.parts.carriers.extended(db, one.server_id, work.request_id)
 
     work.then(commit)
     return None

@@ -9,14 +9,15 @@ from andromede.core.clock import now
 from andromede.core.errors import CloudError, Unavailable
 from andromede.drivers import block
 from andromede.engine.model import Kind, Later, Step, Work
-from andromede.services.volume import attachments, messages, placing, waiting
+from andromede.services.volume import attachments, messages, placing, types, waiting
 from andromede.services.volume.tables import volume
 
 _WAITS = 15
 _NO_HOST = "No storage has room for the volume."
 
 
-def _schedule(work: Work) -> Later | None:
+def schedule(work: Work) -> Later | None:
+    """Choose a host for a volume that has none."""
     row = waiting.read(work)
     if row.host is not None:
         return None
@@ -25,6 +26,9 @@ def _schedule(work: Work) -> Later | None:
         only = other.host
     with work.database.read() as db:
         every = work.parts.carriers.every(db)
+        kind = types.by_id(db, row.type_id)
+        if kind is not None and not placing.suits(kind.extra_specs):
+            raise CloudError("No storage has what the volume type asks for.", status=409)
         if placing.choose(work.parts.carriers, db, row.size, row.wanted_zone, only=only, avoid=row.hints.get("_different", ())) is None:
             work.memo["waits"] = work.memo.get("waits", 0) + 1
             if any(one.enabled and not one.alive for one in every) and work.memo["waits"] <= _WAITS:
@@ -107,7 +111,7 @@ def failed(db: Connection, work: Work, fault: str) -> None:
 CREATE = Kind(
     name="volume.create",
     steps=(
-        Step("schedule", _schedule, _unschedule),
+        Step("schedule", schedule, _unschedule),
         Step("freeze", _freeze, waiting.thaw),
         Step("make", _make, _unmake),
         Step("finish", _finish),
