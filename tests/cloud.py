@@ -15,8 +15,10 @@ from andromede.agent.inside import InsideHosts
 from andromede.db.base import metadata
 from andromede.db.engine import Database
 from andromede.drivers.blob.fake import Fake as FakeStore
+from andromede.drivers.block.fake import FakeBlock
 from andromede.drivers.hypervisor.fake import Fake
 from andromede.drivers.network.fake import FakeFabric, FakePlug
+from andromede.drivers.seal import Sealer
 from andromede.engine.client import LIVE
 from andromede.engine.engine import Engine
 from andromede.engine.tables import operation
@@ -30,6 +32,7 @@ from andromede.services.identity.passwords import Hasher
 from andromede.services.image.store import ImageStore
 from andromede.services.network import service as network
 from andromede.services.object.service import Objects
+from andromede.services.volume import service as volume
 
 URL = "http://cloud.test"
 ADMIN_PASSWORD, USER_PASSWORD = "admin-secret", "user-secret"
@@ -122,7 +125,7 @@ class Cloud:
     """The cloud: `cloud.admin`, `cloud.user` (member of project `demo`) and `cloud.anyone` are clients.
 
     `cloud.settle()` starts the engine at its first call and waits until nothing is under way. `cloud.fabric`,
-    `cloud.hypervisors` and `cloud.plugs` (by host) are the fakes.
+    `cloud.hypervisors`, `cloud.blocks` and `cloud.plugs` (by host) are the fakes.
     """
 
     def __init__(
@@ -134,13 +137,16 @@ class Cloud:
         self.fabric = FakeFabric()
         self.hypervisors = {name: hypervisor(folder / name / "guests") for name in hosts}
         self.plugs = {name: FakePlug() for name in hosts}
-        loops = {name: HostLoop(folder / name, self.hypervisors[name], self.plugs[name]) for name in hosts}
+        self.blocks = {name: FakeBlock(folder / name / "volumes") for name in hosts}
+        for name, one in self.hypervisors.items():
+            one.block = self.blocks[name]
+        loops = {name: HostLoop(folder / name, self.hypervisors[name], self.plugs[name], None, self.blocks[name]) for name in hosts}
         self.hosts = InsideHosts(loops)
         self.images = ImageStore(folder / "images")
         self._waker = wiring.Inside()
         self.parts = wiring.assemble(
             self.database, settings or Settings(), waker=self._waker, hosts=self.hosts, images=self.images, signing=self.signing,
-            fabric=self.fabric, objects=Objects(FakeStore()),
+            fabric=self.fabric, objects=Objects(FakeStore()), sealer=Sealer(b"\7" * 32),
         )  # fmt: skip
         self.engine: Engine | None = None
         self.database.run(self._begin)
@@ -156,6 +162,7 @@ class Cloud:
         bootstrap.person(db, HASHER, name="demo", secret=USER_PASSWORD, project_name="demo", roles=("member",))
         flavors.seed(db)
         network.seed(db)
+        volume.seed(db)
         for name in self.hypervisors:
             hosts.register(db, name)
 

@@ -25,6 +25,7 @@ from andromede.services.image.tables import image, task
 from andromede.services.network.tables import port
 from tests.api.images import active, create, files, show, upload
 from tests.cloud import Cloud
+from tests.unit import volume_scenes
 
 AWAY = "SHELVED_OFFLOADED"
 TOLD = "The test told this step to fail."
@@ -270,6 +271,7 @@ SCENES = {
     "server.delete": [lambda cloud: Servers(cloud, first=True, begin=lambda user, id_: user.delete(f"{SERVERS}/{id_}"), ends="DELETED")],
     "image.import": [Imports],
 }
+SCENES |= volume_scenes.scenes(Servers)
 CASES = [pytest.param(kind, step, scene, id=f"{kind}-{step}-{number}") for kind, step in STEPS for number, scene in enumerate(SCENES.get(kind, []))]
 
 

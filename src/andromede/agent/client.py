@@ -6,11 +6,24 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from andromede.agent.protocol import Answer, Console, Diagnostics, Open, Push, Refused, Reply, Request, Wait, exchange
+from andromede.agent.protocol import (
+    Answer,
+    Console,
+    Diagnostics,
+    Open,
+    Push,
+    ReadVolume,
+    Refused,
+    Reply,
+    Request,
+    Wait,
+    WriteVolume,
+    exchange,
+)
 from andromede.core.errors import CloudError, Conflict, Unavailable
 from andromede.drivers.host import Desired, Report
 
-_QUICK = 20.0
+_QUICK, _SLOW = 20.0, 60.0
 
 
 class AgentHosts:
@@ -73,6 +86,14 @@ class AgentHosts:
             link.close()
             raise
         return link
+
+    def read_volume(self, host: str, volume_id: str, export: str, offset: int, count: int) -> bytes:
+        """Bytes of an export of a volume; none where all of them are zero."""
+        return self._ask(host, ReadVolume(volume_id, export, offset, count), _SLOW).data
+
+    def write_volume(self, host: str, volume_id: str, stage: str, offset: int, data: bytes) -> None:
+        """Write to the stage of a volume."""
+        self._ask(host, WriteVolume(volume_id, stage, offset, data), _SLOW)
 
     def close(self) -> None:
         """Close idle connections."""

@@ -16,8 +16,11 @@ from andromede.agent.images import ImageCache
 from andromede.agent.ledger import Ledger
 from andromede.agent.metadata import Posted
 from andromede.agent.passwords import Passwords
-from andromede.agent.prepare import drive_path, guest_of, images_of
+from andromede.agent.prepare import drive_path, drives_of, guest_of, images_of
+from andromede.agent.volumes import VolumeLoop
 from andromede.core.errors import CloudError
+from andromede.drivers.block import Block
+from andromede.drivers.block.fake import FakeBlock
 from andromede.drivers.host import Desired, Report, Wish
 from andromede.drivers.hypervisor import Guest, Host, Hypervisor, Power, Seen, State
 from andromede.drivers.network import MetadataEnd, Plug, Plugged, link_local
@@ -58,14 +61,18 @@ class Metadata(Protocol):
 
 
 class HostLoop:
-    """One host. All methods run on one event loop."""
+    """One host. All methods run on one event loop. block: the driver of its volumes; one that keeps books where it has none."""
 
-    def __init__(self, folder: Path, hypervisor: Hypervisor, plug: Plug, metadata: Metadata | None = None) -> None:
+    def __init__(
+        self, folder: Path, hypervisor: Hypervisor, plug: Plug, metadata: Metadata | None = None, block: Block | None = None
+    ) -> None:
         self._folder, self._hypervisor, self._plug, self._metadata = folder, hypervisor, plug, metadata
         folder.mkdir(parents=True, exist_ok=True, mode=0o711)
         (folder / "drives").mkdir(exist_ok=True, mode=0o700)
         self._ledger = Ledger(folder / "ledger")
         self._images = ImageCache(folder / "images")
+        self.block = block or FakeBlock()
+        self._volumes = VolumeLoop(self.block, self._images, self._tell)
         self._desired = self._ledger.load()
         self._wishes: dict[str, Wish] = {wish.id: wish for wish in (self._desired.guests if self._desired else ())}
         self._seen: dict[str, Seen] = {}
@@ -86,8 +93,10 @@ class HostLoop:
         await asyncio.to_thread(self._ledger.store, desired)
         before, self._desired = self._wishes, desired
         self._wishes = {wish.id: wish for wish in desired.guests}
+        altered = self._volumes.take(desired.volumes)
         for guest_id in before.keys() | self._wishes.keys():
-            if before.get(guest_id) != self._wishes.get(guest_id):
+            wish = self._wishes.get(guest_id)
+            if before.get(guest_id) != wish or (wish is not None and any(one.id in altered for one in wish.volumes)):
                 self._poke(guest_id)
         self._sweep_now.set()
         await self._tell()
@@ -101,7 +110,7 @@ class HostLoop:
         generation = self._desired.generation if self._desired else 0
         return Report(
             serial=self._serial, generation=generation, host=self._host, guests=tuple(self._seen.values()), network=self._network,
-            passwords=self._passwords.known,
+            passwords=self._passwords.known, volumes=self._volumes.seen,
         )  # fmt: skip
 
     async def console(self, guest_id: str) -> bytes:
@@ -134,6 +143,7 @@ class HostLoop:
         finally:
             for task in (*self._tasks.values(), listener, hearing):
                 task.cancel()
+            self._volumes.cancel()
 
     async def _listen(self) -> None:
         """Look again at guests that changed by themselves."""
@@ -173,10 +183,13 @@ class HostLoop:
             return
         await self._ends(self._desired)
         seen = await self._hypervisor.observe()
+        for one in seen:
+            self._volumes.hold(one)
         for guest_id in {one.id for one in seen} | self._wishes.keys():
             self._start(guest_id)
+        await self._volumes.sweep(self._desired.volumes)
         self._publish()
-        used = {image.id for wish in self._wishes.values() for image in images_of(wish)}
+        used = self._volumes.images | {image.id for wish in self._wishes.values() for image in images_of(wish)}
         await asyncio.to_thread(self._images.keep, used)
         await self._unplug({port for one in (*seen, *self._seen.values()) for port in one.nics})
 
@@ -255,6 +268,7 @@ class HostLoop:
                 else:
                     message = "The host could not do this; its log says why."
                     log.exception("guest not as wished", guest=guest_id, tries=tries)
+                self._volumes.blame([one.id for one in wish.volumes] if wish is not None else [], message)
                 before = self._seen.get(guest_id)
                 state = before.state if before else State.ABSENT
                 await self._see(Seen(id=guest_id, state=state, boots=before.boots if before else 0, fault=message))
@@ -264,13 +278,14 @@ class HostLoop:
                 continue
 
     async def _converge(self, wish: Wish) -> bool:
-        guest = await self._prepare(wish)
-        seen = await self._hypervisor.ensure(guest)
-        before = self._seen.get(wish.id)
-        await self._see(seen)
+        async with self._volumes.using([one.id for one in wish.volumes]):
+            guest = await self._prepare(wish)
+            seen = await self._hypervisor.ensure(guest)
+            before = self._seen.get(wish.id)
+            await self._see(seen)
         if before is not None and set(before.nics) - set(seen.nics):
             self._sweep_now.set()
-        plugged = seen.state not in _PLUGGED or set(seen.nics) == {nic.port_id for nic in wish.nics}
+        plugged = seen.state not in _PLUGGED or (set(seen.nics) == {nic.port_id for nic in wish.nics} and _served(guest, seen))
         copied = seen.captures.keys() == {one.id for one in wish.captures}
         return seen.state in _SETTLED[wish.power] and seen.boots == wish.boots and plugged and copied
 
@@ -282,12 +297,13 @@ class HostLoop:
         owner = await self._hypervisor.owner(wish.id)
         for nic in wish.nics:
             await self._plug.ensure(Plugged(port_id=nic.port_id, mac=nic.mac, mtu=nic.mtu, owner=owner, queues=wish.queues))
-        return guest_of(wish, self._folder, paths)
+        return guest_of(wish, self._folder, paths, drives_of(wish, self._volumes.wishes, self.block.path))
 
     async def _remove(self, guest_id: str) -> None:
         await self._hypervisor.remove(guest_id)
         await asyncio.to_thread(drive_path(self._folder, guest_id).unlink, missing_ok=True)
         self._seen.pop(guest_id, None)
+        self._volumes.free(guest_id)
         self._passwords.forget(guest_id)
         self._pokes.pop(guest_id, None)
         self._sweep_now.set()
@@ -296,9 +312,19 @@ class HostLoop:
     async def _see(self, seen: Seen) -> None:
         if self._seen.get(seen.id) != seen:
             self._seen[seen.id] = seen
+            self._volumes.hold(seen)
             await self._tell()
 
     async def _tell(self) -> None:
         async with self._news:
             self._serial += 1
             self._news.notify_all()
+
+
+def _served(guest: Guest, seen: Seen) -> bool:
+    """Whether a guest has the volumes that it should, as they should be."""
+    held = {one.id: one for one in seen.drives}
+    return held.keys() == {drive.id for drive in guest.drives} and all(
+        held[drive.id].size >= drive.size and (drive.format == "raw" or set(held[drive.id].snapshots) == set(drive.snapshots))
+        for drive in guest.drives
+    )

@@ -7,10 +7,18 @@ from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
 from andromede.agent.host import HostLoop
-from andromede.core.errors import Unavailable
+from andromede.core.errors import CloudError, Unavailable
 from andromede.drivers.host import Desired, Report
 
 T = TypeVar("T")
+
+
+async def _telling(work: Coroutine[Any, Any, T]) -> T:
+    """As an agent elsewhere tells: what goes wrong there is Unavailable here."""
+    try:
+        return await work
+    except CloudError as error:
+        raise Unavailable(error.message) from error
 
 
 class InsideHosts:
@@ -41,6 +49,14 @@ class InsideHosts:
     def diagnostics(self, host: str, guest_id: str) -> dict[str, object]:
         """Counters of a running guest."""
         return self._do(self._find(host).diagnostics(guest_id))
+
+    def read_volume(self, host: str, volume_id: str, export: str, offset: int, count: int) -> bytes:
+        """Bytes of an export of a volume; none where all of them are zero."""
+        return self._do(_telling(self._find(host).block.read(volume_id, export, offset, count)))
+
+    def write_volume(self, host: str, volume_id: str, stage: str, offset: int, data: bytes) -> None:
+        """Write to the stage of a volume."""
+        self._do(_telling(self._find(host).block.write(volume_id, stage, offset, data)))
 
     def close(self) -> None:
         """End the loops; what their drivers keep stays."""

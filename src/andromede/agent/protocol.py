@@ -47,6 +47,24 @@ class Open(msgspec.Struct, tag=True):
     what: str
 
 
+class ReadVolume(msgspec.Struct, tag=True):
+    """Bytes of an export of a volume."""
+
+    volume_id: str
+    export: str
+    offset: int
+    count: int
+
+
+class WriteVolume(msgspec.Struct, tag=True):
+    """Bytes for the stage of a volume."""
+
+    volume_id: str
+    stage: str
+    offset: int
+    data: bytes
+
+
 class Refused(msgspec.Struct, tag=True):
     """An error, in words for the caller."""
 
@@ -61,7 +79,7 @@ class Answer(msgspec.Struct, tag=True):
     values: dict[str, object] | None = None
 
 
-Request = Push | Wait | Console | Diagnostics | Open
+Request = Push | Wait | Console | Diagnostics | Open | ReadVolume | WriteVolume
 Reply = Answer | Refused
 
 

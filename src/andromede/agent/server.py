@@ -10,10 +10,26 @@ import msgspec
 import structlog
 
 from andromede.agent.host import HostLoop
-from andromede.agent.protocol import Answer, Console, Diagnostics, Open, Push, Refused, Reply, Request, Wait, frame, read_frame
+from andromede.agent.protocol import (
+    Answer,
+    Console,
+    Diagnostics,
+    Open,
+    Push,
+    ReadVolume,
+    Refused,
+    Reply,
+    Request,
+    Wait,
+    WriteVolume,
+    frame,
+    read_frame,
+)
 from andromede.core.errors import CloudError
 
 log = structlog.get_logger("agent")
+MOST_BYTES = 64 << 20
+"""Of a volume, in one answer."""
 
 
 async def serve(loop: HostLoop, path: Path, group: str | None = None) -> asyncio.Server:
@@ -85,6 +101,11 @@ async def _answer(loop: HostLoop, raw: bytes) -> Reply | socket.socket:
                 return await loop.open(guest_id, what)
             case Diagnostics(guest_id):
                 return Answer(values=await loop.diagnostics(guest_id))
+            case ReadVolume(volume_id, export, offset, count):
+                return Answer(data=await loop.block.read(volume_id, export, offset, min(count, MOST_BYTES)))
+            case WriteVolume(volume_id, stage, offset, data):
+                await loop.block.write(volume_id, stage, offset, data)
+                return Answer()
     except CloudError as error:
         return Refused(error.message)
     except OSError as error:

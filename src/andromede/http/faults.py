@@ -43,6 +43,11 @@ def image(error: CloudError, _request_id: str) -> tuple[bytes, str]:
     return msgspec.json.encode({"code": f"{error.status} {title(error.status)}", "title": title(error.status), "message": error.message}), _JSON
 
 
+def key_manager(error: CloudError, _request_id: str) -> tuple[bytes, str]:
+    """`{"code", "title", "description"}`, as Key Manager answers."""
+    return msgspec.json.encode({"code": error.status, "title": title(error.status), "description": error.message}), _JSON
+
+
 def generic(error: CloudError, request_id: str) -> tuple[bytes, str]:
     """`{"errors": [{status, title, detail, request_id}]}`, the API SIG's shape."""
     one = {"status": error.status, "title": title(error.status), "detail": error.message, "request_id": request_id}

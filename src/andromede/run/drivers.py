@@ -12,11 +12,16 @@ from msgspec.structs import replace
 
 from andromede.core.daemon import Daemon
 from andromede.drivers.blob import Store
+from andromede.drivers.block import Block
+from andromede.drivers.block.fake import FakeBlock
 from andromede.drivers.hypervisor import Hypervisor
 from andromede.drivers.network import Fabric, Plug
 from andromede.drivers.network.ovn.layout import Layout
 from andromede.run import masquerade
 from andromede.run.home import Home, ensure_user
+
+GUESTS = 9_999
+"""Of the user ids that are ours: those that guests run as; the next one is that of the program that works on volumes."""
 
 if TYPE_CHECKING:
     from andromede.services.object.kms import KeyStore
@@ -118,14 +123,24 @@ def master_key(folder: Path) -> bytes:
     return path.read_bytes()
 
 
-def host_drivers(home: Home) -> tuple[Hypervisor, Plug]:
-    """What the agent drives."""
+def volumes(home: Home) -> Block:
+    """Where volumes are."""
+    if fake(home):
+        return FakeBlock(home.host_state / "books")
+    from andromede.drivers.block.local import Local
+    from andromede.drivers.seal import from_file
+
+    return Local(home.volumes, unseal=from_file(home.secrets_key).passphrase, uid=home.settings.compute.uid_base + GUESTS)
+
+
+def host_drivers(home: Home, block: Block | None = None) -> tuple[Hypervisor, Plug]:
+    """What the agent drives. block: where its volumes are."""
     given = home.settings.compute
     if fake(home):
         from andromede.drivers.hypervisor.fake import Fake
         from andromede.drivers.network.fake import FakePlug
 
-        return Fake(home.host_state / "guests"), FakePlug()
+        return Fake(home.host_state / "guests", block=block if isinstance(block, FakeBlock) else None), FakePlug()
     from andromede.drivers.hypervisor.qemu.driver import Qemu
     from andromede.drivers.hypervisor.qemu.probe import Acceleration
     from andromede.drivers.network.ovn.plug import OvsPlug
@@ -135,7 +150,10 @@ def host_drivers(home: Home) -> tuple[Hypervisor, Plug]:
     if given.acceleration != "auto":
         group = Path("/dev/kvm").stat().st_gid if given.acceleration == "kvm" else None
         chosen = Acceleration(given.acceleration, "Chosen in the settings.", group)
+    from andromede.drivers.seal import from_file
+
     hypervisor = Qemu(
-        home.host_state / "guests", uid_base=given.uid_base, tag=home.tag, vnet_hdr=where.datapath == "system", acceleration=chosen
-    )
+        home.host_state / "guests", uid_base=given.uid_base, uid_count=GUESTS, tag=home.tag, vnet_hdr=where.datapath == "system",
+        acceleration=chosen, unseal=from_file(home.secrets_key).passphrase,
+    )  # fmt: skip
     return hypervisor, OvsPlug(where)

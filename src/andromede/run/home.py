@@ -54,6 +54,16 @@ class Home(msgspec.Struct, frozen=True):
         return self.path / "keys"
 
     @property
+    def secrets_key(self) -> Path:
+        """The master key of secrets and encrypted volumes."""
+        return self.keys / "secrets.master"
+
+    @property
+    def volumes(self) -> Path:
+        """Data of volumes, of this host."""
+        return self.path / "volumes"
+
+    @property
     def images(self) -> Path:
         """Data of images."""
         return self.path / "images"
@@ -150,7 +160,7 @@ class Home(msgspec.Struct, frozen=True):
         self.path.mkdir(parents=True, exist_ok=True)
         self.path.chmod(0o711)
         ours = {self.path / "db": 0o700, self.keys: 0o700, self.images: 0o750, self.objects: 0o700}
-        roots = {self.logs: 0o700, self.cache: 0o700, self.secrets: 0o700, self.host_state: 0o711}
+        roots = {self.logs: 0o700, self.cache: 0o700, self.secrets: 0o700, self.host_state: 0o711, self.volumes: 0o711}
         for folder in (each for found in self.object_classes.values() for each in found):
             folder.parent.mkdir(exist_ok=True)
             os.chown(folder.parent, uid, gid)

@@ -9,12 +9,17 @@ from andromede.db.base import metadata
 from andromede.db.engine import Database
 from andromede.engine import tables as engine_tables
 from andromede.services.compute import tables as compute_tables
+from andromede.services.compute import tables_volumes
 from andromede.services.identity import tables as identity_tables
 from andromede.services.image import tables as image_tables
+from andromede.services.key_manager import tables as key_tables
 from andromede.services.network import tables as network_tables
 from andromede.services.quota import tables as quota_tables
+from andromede.services.volume import tables as volume_tables
 
-TABLES = (engine_tables, compute_tables, identity_tables, image_tables, network_tables, quota_tables)
+TABLES = (
+    engine_tables, compute_tables, tables_volumes, identity_tables, image_tables, key_tables, network_tables, quota_tables, volume_tables,
+)  # fmt: skip
 
 
 def upgrade(database: Database) -> None:

@@ -1,6 +1,7 @@
 """The rows a cloud starts with: schema, roles, first users, catalog, flavors, this host. Runs without rights, at each start."""
 
 from andromede.db.engine import Database
+from andromede.drivers.seal import from_file
 from andromede.run import wiring
 from andromede.run.home import Home
 from andromede.run.migrate import upgrade
@@ -9,6 +10,7 @@ from andromede.services.identity import bootstrap
 from andromede.services.identity import service as identity
 from andromede.services.identity.passwords import Hasher
 from andromede.services.network import service as network
+from andromede.services.volume import service as volume
 
 
 def prepare(home: Home, words: dict[str, str]) -> None:
@@ -18,6 +20,7 @@ def prepare(home: Home, words: dict[str, str]) -> None:
     try:
         upgrade(database)
         identity.make_keys(home.keys)
+        from_file(home.secrets_key)
         hasher = Hasher(settings.identity.password_hash, settings.identity.bcrypt_rounds)
         compute = settings.compute
         ratios = {"cpu_ratio": compute.cpu_ratio, "ram_ratio": compute.ram_ratio, "disk_ratio": compute.disk_ratio}
@@ -28,6 +31,7 @@ def prepare(home: Home, words: dict[str, str]) -> None:
             bootstrap.person(db, hasher, name="demo", secret=words["demo"], project_name="demo", roles=("member",))
             flavors.seed(db)
             network.seed(db)
+            volume.seed(db)
             hosts.register(db, home.host, compute.zone, **ratios)
 
         database.run(fill)

@@ -125,11 +125,12 @@ async def _agent(home: Home, metadata: Any) -> None:
 
     from andromede.agent.host import HostLoop
     from andromede.agent.server import serve
-    from andromede.run.drivers import host_drivers
+    from andromede.run.drivers import host_drivers, volumes
 
     began = monotonic()
-    hypervisor, plug = host_drivers(home)
-    loop = HostLoop(home.host_state, hypervisor, plug, metadata)
+    block = volumes(home)
+    hypervisor, plug = host_drivers(home, block)
+    loop = HostLoop(home.host_state, hypervisor, plug, metadata, block)
     ending = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ending.set)

@@ -12,6 +12,7 @@ from andromede.core.context import Parts
 from andromede.db.engine import Database
 from andromede.drivers.host import Hosts
 from andromede.drivers.network import Fabric
+from andromede.drivers.seal import Sealer, from_file
 from andromede.engine.client import Operations, SocketWaker, Waker
 from andromede.engine.engine import Engine, process_name, purge
 from andromede.engine.metrics import Teller
@@ -22,6 +23,7 @@ from andromede.run.settings import Settings
 from andromede.services.compute import hosts
 from andromede.services.compute import operations as compute_operations
 from andromede.services.compute import reconcile as compute_clock
+from andromede.services.compute.carriers import ComputeHosts
 from andromede.services.compute.hosts import chassis as find_chassis
 from andromede.services.identity import leftovers
 from andromede.services.image import service as image
@@ -29,6 +31,7 @@ from andromede.services.image.store import ImageStore
 from andromede.services.network import service as network
 from andromede.services.object.reconcile import reconcilers as of_objects
 from andromede.services.object.service import Objects
+from andromede.services.volume import service as volume
 
 if TYPE_CHECKING:
     from andromede.http.api import Api
@@ -43,6 +46,9 @@ def catalog(api: str, swift: str, s3: str) -> dict[str, tuple[str, str]]:
         "compute": ("nova", f"{api}/compute/v2.1"),
         "image": ("glance", f"{api}/image"),
         "network": ("neutron", f"{api}/network"),
+        "block-storage": ("cinder", f"{api}/volume/v3"),
+        "volumev3": ("cinderv3", f"{api}/volume/v3"),
+        "key-manager": ("barbican", f"{api}/key-manager"),
         "object-store": ("swift", f"{swift}/v1/AUTH_%(project_id)s"),
         "s3": ("s3", s3),
     }
@@ -54,20 +60,24 @@ def apis() -> "list[Api]":
     from andromede.services.compute import routes as compute_routes
     from andromede.services.identity import routes as identity_routes
     from andromede.services.image import routes as image_routes
+    from andromede.services.key_manager import routes as key_routes
     from andromede.services.network import routes as network_routes
+    from andromede.services.volume import routes as volume_routes
 
-    services = [*identity_routes.APIS, *image_routes.APIS, *network_routes.APIS, *compute_routes.APIS]
+    services = [*identity_routes.APIS, *image_routes.APIS, *network_routes.APIS, *compute_routes.APIS, *volume_routes.APIS, *key_routes.APIS]
     return [*services, openapi.served(services)]
 
 
 def kinds() -> list[Kind]:
     """Every kind of operation."""
-    return [*compute_operations.KINDS, *image.KINDS]
+    return [*compute_operations.KINDS, *image.KINDS, *volume.KINDS]
 
 
 def reconcilers(parts: Parts) -> list[Reconciler]:
     """Every reconciler."""
-    services = (hosts.reconcilers, compute_clock.reconcilers, network.reconcilers, image.reconcilers, leftovers.reconcilers, of_objects)
+    services = (
+        hosts.reconcilers, compute_clock.reconcilers, network.reconcilers, image.reconcilers, volume.reconcilers, leftovers.reconcilers, of_objects,
+    )  # fmt: skip
     return [purge(parts.database), *(one for of in services for one in of(parts))]
 
 
@@ -90,14 +100,15 @@ def signing(home: Home, database: Database) -> "Signing":
 
 def assemble(
     database: Database, settings: Settings, *, waker: Waker, hosts: Hosts, images: ImageStore, signing: "Signing | None" = None,
-    fabric: Fabric | None = None, objects: Objects | None = None,
+    fabric: Fabric | None = None, objects: Objects | None = None, sealer: Sealer,
 ) -> Parts:  # fmt: skip
     """What services find in `ctx.parts` and reconcilers in `parts`; only the API signs people in, only the engine has the fabric and the objects."""
     optional = {"fabric": fabric, "objects": objects, "signing": signing}
     known = {name: part for name, part in optional.items() if part is not None}
     faces = {"s3": object_settings.of_s3(settings), "swift": object_settings.of_swift(settings)}
     return Parts(
-        database=database, settings=settings, operations=Operations(waker), hosts=hosts, images=images, chassis=find_chassis, **faces, **known,
+        database=database, settings=settings, operations=Operations(waker), hosts=hosts, images=images, chassis=find_chassis,
+        carriers=ComputeHosts(), sealer=sealer, **faces, **known,
     )  # fmt: skip
 
 
@@ -116,7 +127,10 @@ def app(parts: Parts, *, public_url: str, threads: int = 12) -> "App":
 def _common(home: Home, database: Database, waker: Waker) -> dict[str, Any]:
     """What both processes are made of."""
     hosts = AgentHosts({home.host: home.agent_socket})
-    return {"database": database, "settings": home.settings, "waker": waker, "hosts": hosts, "images": ImageStore(home.images)}
+    return {
+        "database": database, "settings": home.settings, "waker": waker, "hosts": hosts, "images": ImageStore(home.images),
+        "sealer": from_file(home.secrets_key),
+    }  # fmt: skip
 
 
 @contextlib.contextmanager

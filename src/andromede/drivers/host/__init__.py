@@ -9,6 +9,7 @@ from typing import Protocol
 
 import msgspec
 
+from andromede.drivers import block
 from andromede.drivers.hypervisor import Capture, Host, Power, Seen
 from andromede.drivers.network import MetadataEnd
 
@@ -48,8 +49,19 @@ class Rescue(msgspec.Struct, frozen=True, kw_only=True):
     initrd: Image | None = None
 
 
+class Attached(msgspec.Struct, frozen=True, kw_only=True):
+    """A volume that a guest has; its data is that of the host's volume of this id. The fields are those of `hypervisor.Drive`."""
+
+    id: str
+    bus: str = "virtio"
+    readonly: bool = False
+    shared: bool = False
+    boot: int = -1
+    limits: dict[str, int] = {}
+
+
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
-    """One guest as it should be. Sizes in bytes.
+    """One guest as it should be. Sizes in bytes. disk: 0 for a guest without one of its own, which boots from a volume.
 
     root: id of its root disk, with its `points` and `past` (drivers.hypervisor.Disk). captures: copies of it that are to be made.
     files: what its metadata service and config drive answer, by path (`openstack/latest/meta_data.json`).
@@ -66,6 +78,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     firmware: str = "bios"
     disk_bus: str = "virtio"
     nic_model: str = "virtio"
+    volumes: tuple[Attached, ...] = ()
     nics: tuple[Nic, ...] = ()
     power: Power = Power.RUNNING
     boots: int = 0
@@ -92,6 +105,7 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
     generation: int
     guests: tuple[Wish, ...] = ()
     metadata: tuple[MetadataEnd, ...] = ()
+    volumes: tuple[block.Volume, ...] = ()
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,6 +121,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     guests: tuple[Seen, ...] = ()
     network: tuple[str, ...] = ()
     passwords: dict[str, bytes] = {}
+    volumes: tuple[block.Seen, ...] = ()
 
 
 class Hosts(Protocol):
@@ -126,6 +141,12 @@ class Hosts(Protocol):
 
     def diagnostics(self, host: str, guest_id: str) -> dict[str, object]:
         """Counters of a running guest."""
+
+    def read_volume(self, host: str, volume_id: str, export: str, offset: int, count: int) -> bytes:
+        """Bytes of an export of a volume; none where all of them are zero. Raises Unavailable where it cannot be read now."""
+
+    def write_volume(self, host: str, volume_id: str, stage: str, offset: int, data: bytes) -> None:
+        """Write to the stage of a volume; on the host's disk when this returns. Raises Unavailable where that cannot be done now."""
 
     def close(self) -> None:
         """Let go of connections."""

@@ -9,6 +9,9 @@ A guest that ended by itself, in order or not, stays ended while it is asked to 
 server can switch itself off and a broken one does not start for ever. It starts again when `boots` is higher, or after
 `ensure` has been called with STOPPED.
 
+Volumes follow the description of a running guest: plugged in and taken out, enlarged, snapshotted and limited in use. A guest has
+to let go of one that is taken away, and keeps it until it does; `Seen.drives` tells which it has, and how they are.
+
 Network cards follow the description of a running guest too. A guest has to let go of a card that is taken away; one that does
 not is cut from the network after a while all the same. The tap of a card must stay until `Seen.nics` holds it no more.
 
@@ -30,6 +33,9 @@ MOST_NICS = 16
 
 TPM, SECURE_BOOT = "COMPUTE_SECURITY_TPM_2_0", "COMPUTE_SECURITY_UEFI_SECURE_BOOT"
 """The traits of hosts that guests with a TPM, or with secure boot, can run on."""
+
+MOST_DRIVES = 15
+"""The most volumes that a guest can have, besides the one it boots from, for the same reason."""
 
 
 class Power(StrEnum):
@@ -100,10 +106,33 @@ class Nic(msgspec.Struct, frozen=True, kw_only=True):
     queues: int = 1
 
 
+class Drive(msgspec.Struct, frozen=True, kw_only=True):
+    """A volume of a guest: its data is there already and outlives the guest.
+
+    id: the volume's; also its serial number in the guest (first 20 characters). path: what is opened. format: `qcow2` or `raw`; never
+    guessed. secret: the sealed passphrase of an encrypted one. size, snapshots: what it is to be brought to while it is in use; the size
+    never gets smaller. shared: other guests may write to it, too. boot: its place in the order of booting; below 0 for none.
+    limits: in the keys of QoS specs (`total_iops_sec`, `read_bytes_sec_max` …), bytes or requests a second.
+    """
+
+    id: str
+    path: str
+    size: int
+    format: str = "qcow2"
+    secret: bytes = b""
+    bus: str = "virtio"
+    readonly: bool = False
+    shared: bool = False
+    boot: int = -1
+    snapshots: tuple[str, ...] = ()
+    limits: dict[str, int] = {}
+
+
 class Guest(msgspec.Struct, frozen=True, kw_only=True):
     """The whole description of one guest.
 
-    id: the server's id. vcpus: count. memory: bytes. disks: it boots from the first, or from the one that `boot_from` names.
+    id: the server's id. vcpus: count. memory: bytes. disks: it boots from the first, or from the one that `boot_from` names;
+    without any, from a volume. drives: its volumes, in the order the guest finds them in.
     firmware: `bios` or `uefi`, with `secure_boot` (which needs the `q35` machine). tpm: model of a TPM 2.0 of its own (`tpm-crb`,
     `tpm-tis`), or none. machine: `q35` or `pc`; empty for what its disks need. video: `vga`, `virtio`, `qxl`, `bochs`, `none`.
     local_time: whether its clock shows local time, as Windows wants. huge_pages: whether its memory is in the host's huge pages.
@@ -118,6 +147,7 @@ class Guest(msgspec.Struct, frozen=True, kw_only=True):
     vcpus: int
     memory: int
     disks: tuple[Disk, ...] = ()
+    drives: tuple[Drive, ...] = ()
     nics: tuple[Nic, ...] = ()
     power: Power = Power.RUNNING
     boots: int = 0
@@ -139,11 +169,20 @@ class Guest(msgspec.Struct, frozen=True, kw_only=True):
     captures: tuple[Capture, ...] = ()
 
 
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """A volume that a running guest has, as the hypervisor sees it."""
+
+    id: str
+    size: int
+    snapshots: tuple[str, ...] = ()
+
+
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """What is seen of one guest. `fault`: a public sentence when it could not be brought to what was asked.
 
     boots: the count it was last started with. started: seconds since the epoch, 0 when it does not run. nics: ids of the ports
-    whose taps it holds while it runs. captures: of those asked for that have come to an end, a fault or an empty text.
+    whose taps it holds while it runs. drives: the volumes that it has while it runs. captures: of those asked for that have come to
+    an end, a fault or an empty text.
     """
 
     id: str
@@ -153,6 +192,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     fault: str | None = None
     nics: tuple[str, ...] = ()
     captures: dict[str, str] = {}
+    drives: tuple[Held, ...] = ()
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):

@@ -55,6 +55,13 @@ def check(guest: Guest) -> None:
             raise DriverError("A disk needs at least 512 bytes.")
         _one_of("disk bus", disk.bus, BUSES)
         _one_of("disk format", disk.base_format, FORMATS)
+    for drive in guest.drives:
+        if not _NAME.fullmatch(drive.id):
+            raise DriverError("The id of a volume holds characters that are not allowed.")
+        _one_of("disk bus", drive.bus, BUSES)
+        _one_of("volume format", drive.format, FORMATS)
+    if len({drive.id for drive in guest.drives}) < len(guest.drives):
+        raise DriverError("The server has a volume twice.")
     for nic in guest.nics:
         if not _NAME.fullmatch(nic.port_id) or not _MAC.fullmatch(nic.mac):
             raise DriverError("A network card has an id or a MAC address of the wrong form.")

@@ -1,7 +1,7 @@
 """A hypervisor that only keeps books: for tests and demonstrations, on any machine, without root.
 
 It behaves as the contract suite says every driver must. What guests do by themselves is done to it: `power_off`, `crash`,
-`panic`, `ignore_acpi` (which also keeps cards that are taken away), `write`. `fail_next` makes a verb fail once. With a folder,
+`panic`, `ignore_acpi` (which also keeps cards and volumes that are taken away), `write`. `fail_next` makes a verb fail once. With a folder,
 guests outlive the object.
 """
 
@@ -19,7 +19,8 @@ from andromede.core.clock import monotonic
 from andromede.core.errors import DriverError
 from andromede.core.ids import is_id
 from andromede.core.units import GIB, KIB, MIB
-from andromede.drivers.hypervisor import SECURE_BOOT, TPM, Guest, Host, Power, Seen, State
+from andromede.drivers.block.fake import FakeBlock
+from andromede.drivers.hypervisor import SECURE_BOOT, TPM, Guest, Held, Host, Power, Seen, State
 from andromede.drivers.hypervisor.checks import check, check_id
 
 _KEPT = 100 * KIB
@@ -29,7 +30,7 @@ _UP = frozenset({State.RUNNING, State.PAUSED, State.STOPPING})
 class _Book(msgspec.Struct, kw_only=True):
     """All that is kept of one guest. by_itself: it ended without being asked. deaf: it ignores the power button.
 
-    nics: ports of the cards it holds. leaving: since when it is asked to let go of some.
+    nics: ports of the cards it holds. drives: its volumes. leaving: since when it is asked to let go of some.
     """
 
     id: str
@@ -43,6 +44,7 @@ class _Book(msgspec.Struct, kw_only=True):
     deaf: bool = False
     fault: str | None = None
     nics: tuple[str, ...] = ()
+    drives: tuple[Held, ...] = ()
     leaving: float = 0.0
     console: bytes = b""
     captures: dict[str, str] = {}
@@ -53,7 +55,8 @@ class Fake:
     """The hypervisor driver without guests.
 
     state_dir: keeps the books over restarts, one JSON file a guest; None for none. A soft stop shows STOPPING once before the
-    guest has ended. letting_go: seconds a guest has to let go of a network card. vcpus, memory, disk: what the host offers;
+    guest has ended. block: the books of the volumes that guests have. letting_go: seconds a guest has to
+    let go of a network card. vcpus, memory, disk: what the host offers;
     guests lessen what is free.
     """
 
@@ -61,6 +64,7 @@ class Fake:
         self,
         state_dir: Path | None = None,
         *,
+        block: FakeBlock | None = None,
         letting_go: float = 15.0,
         uid_base: int = 200_000,
         vcpus: int = 64,
@@ -69,7 +73,7 @@ class Fake:
     ) -> None:
         self.changes: asyncio.Queue[str] = asyncio.Queue(maxsize=4096)
         self.limits = "Nothing is limited: no guest runs."
-        self._folder, self._letting_go = state_dir, letting_go
+        self._folder, self._letting_go, self.block = state_dir, letting_go, block
         self._uid_base = uid_base
         self._vcpus, self._memory, self._disk = vcpus, memory, disk
         self._books: dict[str, _Book] = {}
@@ -262,7 +266,8 @@ class Fake:
         book.guest, book.boots, book.started, book.asked = guest, guest.boots, time.time(), 0.0
         book.state = State.PAUSED if guest.power is Power.PAUSED else State.RUNNING
         book.by_itself, book.deaf, book.fault = False, False, None
-        book.nics, book.leaving = tuple(nic.port_id for nic in guest.nics), 0.0
+        book.nics, book.leaving, book.drives = tuple(nic.port_id for nic in guest.nics), 0.0, ()
+        self._take_drives(guest, book)
         line = f"[    0.000000] Linux version 6.1.0 (fake), {guest.vcpus} vCPU, boot {guest.boots}\r\nguest-{guest.id} login: "
         book.console = (book.console + line.encode())[-_KEPT:]
 
@@ -277,6 +282,17 @@ class Fake:
             book.asked = 0.0
         book.state = State.PAUSED if guest.power is Power.PAUSED else State.RUNNING
         self._plug(guest, book)
+        self._take_drives(guest, book)
+
+    def _take_drives(self, guest: Guest, book: _Book) -> None:
+        before = {held.id: held for held in book.drives}
+        wanted = {drive.id: drive for drive in guest.drives}
+        kept = [held for id_, held in before.items() if id_ not in wanted and book.deaf]
+        sizes = {id_: max(drive.size, before[id_].size if id_ in before else 0) for id_, drive in wanted.items()}
+        book.drives = (*(Held(id=id_, size=sizes[id_], snapshots=tuple(sorted(one.snapshots))) for id_, one in wanted.items()), *kept)
+        if self.block is not None:
+            for held in book.drives:
+                self.block.told(held.id, size=held.size, snapshots=held.snapshots)
 
     def _plug(self, guest: Guest, book: _Book) -> None:
         wanted = tuple(nic.port_id for nic in guest.nics)
@@ -285,7 +301,7 @@ class Fake:
         keeps = book.deaf and monotonic() - book.leaving < self._letting_go
         book.nics = wanted + leaving if keeps else wanted
         if book.guest is not None:
-            book.guest = msgspec.structs.replace(book.guest, nics=guest.nics)
+            book.guest = msgspec.structs.replace(book.guest, nics=guest.nics, drives=guest.drives)
 
     def _end(self, guest_id: str, state: State, fault: str | None) -> None:
         book = self._books[guest_id]
@@ -333,10 +349,11 @@ class Fake:
 
 
 def _seen(book: _Book) -> Seen:
-    nics = book.nics if book.state in _UP else ()
+    nics, drives = (book.nics, book.drives) if book.state in _UP else ((), ())
     return Seen(
-        id=book.id, state=book.state, boots=book.boots, started=book.started, fault=book.fault, nics=nics, captures=dict(book.captures)
-    )
+        id=book.id, state=book.state, boots=book.boots, started=book.started, fault=book.fault, nics=nics, drives=drives,
+        captures=dict(book.captures),
+    )  # fmt: skip
 
 
 def _echo(line: socket.socket, greeting: bytes) -> None:

@@ -1,6 +1,7 @@
 """What a server's metadata service and config drive hold, by path. Source: Nova's metadata documentation; EC2's metadata categories."""
 
 import base64
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -8,9 +9,9 @@ import msgspec
 from andromede.services.network.service import Attached
 
 
-def files(row: Any, ports: list[Attached], flavor_name: str, zone: str) -> dict[str, bytes]:
-    """OpenStack's and EC2's documents of one server, by path."""
-    out = {f"openstack/latest/{name}": content for name, content in _openstack(row, ports, zone).items()}
+def files(row: Any, ports: list[Attached], flavor_name: str, zone: str, tagged: Sequence[dict[str, Any]] = ()) -> dict[str, bytes]:
+    """OpenStack's and EC2's documents of one server, by path. tagged: its devices that have tags."""
+    out = {f"openstack/latest/{name}": content for name, content in _openstack(row, ports, zone, tagged).items()}
     ec2 = _ec2(row, ports, flavor_name, zone)
     out |= {f"latest/{name}": content for name, content in ec2.items()}
     flat = {name.removeprefix("meta-data/"): content.decode() for name, content in ec2.items() if name.startswith("meta-data/")}
@@ -22,7 +23,7 @@ def _user_data(row: Any) -> bytes | None:
     return base64.b64decode(row["user_data"]) if row["user_data"] else None
 
 
-def _openstack(row: Any, ports: list[Attached], zone: str) -> dict[str, bytes]:
+def _openstack(row: Any, ports: list[Attached], zone: str, tagged: Sequence[dict[str, Any]]) -> dict[str, bytes]:
     meta: dict[str, Any] = {
         "uuid": row["id"],
         "name": row["name"],
@@ -31,7 +32,7 @@ def _openstack(row: Any, ports: list[Attached], zone: str) -> dict[str, bytes]:
         "availability_zone": zone,
         "launch_index": row["launch_index"],
         "meta": row["metadata"],
-        "devices": [],
+        "devices": list(tagged),
         "dedicated_cpus": [],
     }
     if row["public_key"]:

@@ -18,11 +18,12 @@ from andromede.drivers.host import Desired, Image, Nic, Report, Rescue, Wish
 from andromede.drivers.hypervisor import Capture, Power, Seen, State
 from andromede.engine.client import Operations
 from andromede.engine.model import Reconciler
-from andromede.services.compute import documents, inventory, machine
+from andromede.services.compute import devices, documents, inventory, machine
 from andromede.services.compute.inventory import Room, used
 from andromede.services.compute.scheduler import ALIVE, alive, awaited, choose
 from andromede.services.compute.tables import host, server
 from andromede.services.network import service as network
+from andromede.services.volume import service as volume
 
 __all__ = [
     "Observer", "Pusher", "Room", "Wishes", "alive", "awaited", "changed", "chassis", "choose", "reconcilers", "register",
@@ -72,14 +73,16 @@ class Wishes:
         here = (server.c.host == name, server.c.placed, server.c.deleted.is_(None))
         rows = db.execute(select(server.c.id, server.c.updated, server.c.boots, server.c.power).where(*here)).all()
         ports = network.marks_of(db, [row.id for row in rows])
-        marks = {row.id: (one.zone, tuple(row), ports.get(row.id)) for row in rows}
+        disks = devices.marks_of(db, [row.id for row in rows])
+        marks = {row.id: (one.zone, tuple(row), ports.get(row.id), disks.get(row.id)) for row in rows}
         before = self._made.get(name, {})
         made = {id_: before[id_] for id_, mark in marks.items() if id_ in before and before[id_][0] == mark}
         made |= {wish.id: (marks[wish.id], wish) for wish in _wishes(db, marks.keys() - made.keys(), one.zone)}
         self._made[name] = made
         wishes = tuple(made[row.id][1] for row in rows)
         networks = {nic.network_id for wish in wishes for nic in wish.nics}
-        return Desired(generation=one.generation, guests=wishes, metadata=tuple(network.metadata_ends(db, networks)))
+        ends = tuple(network.metadata_ends(db, networks))
+        return Desired(generation=one.generation, guests=wishes, metadata=ends, volumes=volume.desired(db, name))
 
 
 def _wishes(db: Connection, ids: Iterable[str], zone: str) -> list[Wish]:
@@ -87,7 +90,10 @@ def _wishes(db: Connection, ids: Iterable[str], zone: str) -> list[Wish]:
     for some in chunks(sorted(ids)):
         rows = db.execute(select(server).where(server.c.id.in_(some))).mappings().all()
         ports = network.ports_of(db, some)
-        out += [_wish(row, ports.get(row["id"], []), zone) for row in rows]
+        disks = devices.of_servers(db, some)
+        for row in rows:
+            wish = _wish(row, ports.get(row["id"], []), zone, devices.described(disks.get(row["id"], [])))
+            out.append(msgspec.structs.replace(wish, volumes=devices.wishes(db, disks.get(row["id"], []))))
     return out
 
 
@@ -96,11 +102,11 @@ def root_of(server_id: str, number: int) -> str:
     return f"{server_id}.{number}" if number else server_id
 
 
-def _wish(row: Any, ports: list[network.Attached], zone: str) -> Wish:
+def _wish(row: Any, ports: list[network.Attached], zone: str, tagged: list[dict[str, Any]]) -> Wish:
     image, flavor = row["image"], row["flavor"]
     base = row["base"] or image
     properties, root = image.get("properties", {}), root_of(row["id"], row["root_number"])
-    size = row["disk"] * GIB or image.get("virtual_size") or image.get("size") or GIB
+    size = 0 if image.get("from_volume") else row["disk"] * GIB or image.get("virtual_size") or image.get("size") or GIB
     return Wish(
         id=row["id"], vcpus=row["vcpus"], memory=row["ram"] * MIB, disk=max(size, base.get("virtual_size") or 0),
         image=_image(base), kernel=_image(image.get("kernel")), initrd=_image(image.get("ramdisk")),
@@ -113,7 +119,7 @@ def _wish(row: Any, ports: list[network.Attached], zone: str) -> Wish:
             for port in ports
         ),
         power=Power(row["power"]), boots=row["boots"], soft=row["soft"], config_drive=row["config_drive"],
-        files=documents.files(row, ports, flavor["original_name"], zone),
+        files=documents.files(row, ports, flavor["original_name"], zone, tagged),
         root=root, points=(row["point"],) if row["point"] else (), past=tuple(row["past"]) if row["past"] else None,
         rescue=_rescue(row), captures=tuple(Capture(id=id_, disk=root, path=path) for id_, path in (row["captures"] or {}).items()),
         **machine.of(properties, flavor["extra_specs"], row["vcpus"]),
@@ -182,6 +188,7 @@ class Observer:
         self._serials: dict[str, int] = {}
         self._last: dict[str, dict[str, Seen]] = {}
         self._words: dict[str, dict[str, bytes]] = {}
+        self._volumes: dict[str, dict[str, volume.Seen]] = {}
         self._lock = threading.Lock()
 
     def run(self) -> str:
@@ -210,6 +217,8 @@ class Observer:
             altered = [one for id_, one in seen.items() if before.get(id_) != one]
             gone = list(before.keys() - seen.keys())
             words = self._words.get(name, {})
+            volumes = {one.id: one for one in report.volumes}
+            of_volumes = volume.differences({} if fresh else self._volumes.get(name, {}), volumes)
             new_words = {id_: data for id_, data in report.passwords.items() if id_ not in words}
             facts = msgspec.to_builtins(report.host) | {"network": list(report.network)} if report.host is not None else None
 
@@ -230,6 +239,7 @@ class Observer:
                 for id_, data in new_words.items():
                     db.execute(update(server).where(server.c.id == id_, server.c.host == name).values(password=data.decode("latin-1")))
                 self._write_gone(db, name, gone)
+                volume.note(db, self._operations, name, *of_volumes, fresh=fresh)
                 ids = [one.id for one in altered] + gone
                 if ids:
                     self._operations.hurry(db, *ids)
@@ -238,12 +248,14 @@ class Observer:
 
             self._database.run(write)
             self._serials[name], self._last[name], self._words[name] = report.serial, seen, report.passwords
+            self._volumes[name] = volumes
 
     def _write(self, db: Connection, name: str, one: Seen) -> None:
         """Observed columns; and a guest that ended by itself, with nothing under way, is a stopped server."""
         row = db.execute(select(server).where(server.c.id == one.id, server.c.host == name)).first()
         if row is None:
             return
+        devices.note(db, one)
         values: dict[str, Any] = {"seen_state": str(one.state), "seen_boots": one.boots, "seen_fault": one.fault}
         if one.captures or row.seen_captures:
             values["seen_captures"] = one.captures
@@ -255,6 +267,7 @@ class Observer:
 
     def _write_gone(self, db: Connection, name: str, ids: Iterable[str]) -> None:
         db.execute(update(server).where(server.c.id.in_(list(ids)), server.c.host == name).values(seen_state="absent", seen_fault=None))
+        devices.unseen(db, ids)
 
 
 def reconcilers(parts: Parts) -> list[Reconciler]:

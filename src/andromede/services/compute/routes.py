@@ -19,11 +19,12 @@ from andromede.services.compute import (
     routes_security_groups,
     routes_servers,
     routes_tags,
+    routes_volumes,
 )  # fmt: skip
 
 MODULES = (
     routes_servers, routes_life, routes_actions, routes_consoles, routes_flavors, routes_keypairs, routes_limits, routes_groups, routes_tags,
     routes_interfaces, routes_aggregates, routes_events, routes_images, routes_moves, routes_networks,
-    routes_operator, routes_security_groups,
+    routes_operator, routes_security_groups, routes_volumes,
 )  # fmt: skip
 APIS = (api.root, api.api, routes_consoles.page)

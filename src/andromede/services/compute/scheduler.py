@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Select, func, select
 
 from andromede.core.clock import now
 from andromede.core.errors import Conflict
-from andromede.services.compute import machine
+from andromede.services.compute import devices, machine
 from andromede.services.compute.inventory import DISK, MEMORY, VCPU, need
 from andromede.services.compute.tables import host, server, server_group
 from andromede.services.compute.tables_hosts import aggregate, aggregate_host, inventory, trait
@@ -40,7 +40,8 @@ def choose(
     amounts = need(row) if amounts is None else amounts
     found = [one for one in db.execute(_with_room(amounts)) if one.name != avoid and target in (None, one.name)]
     groups, extra = _group_hosts(db, row), _Extra.of(db, row, extra_specs)
-    fitting = [one for one in found if _wanted(row, one, groups) and extra.suits(one)]
+    needed = devices.needed(db, row.id)
+    fitting = [one for one in found if _wanted(row, one, groups) and extra.suits(one) and needed <= {one.name}]
     if not fitting:
         raise Conflict(_NO_HOST)
     return str(max(fitting, key=lambda one: (one.name == prefer, _leaning(one, groups), one.free, one.name)).name)

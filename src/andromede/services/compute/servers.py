@@ -17,7 +17,7 @@ from andromede.core.context import Context
 from andromede.core.errors import BadRequest, Forbidden, NotFound, QuotaExceeded
 from andromede.core.ids import is_id, new_id
 from andromede.drivers.hypervisor import MOST_NICS
-from andromede.services.compute import boot_source, groups, hosts, operations, state
+from andromede.services.compute import boot_source, devices, groups, hosts, operations, state
 from andromede.services.compute.flavors import find_flavor, flavor_in_server
 from andromede.services.compute.tables import action, host, keypair, server, server_group, server_tag
 from andromede.services.compute.wire import CreateServer, NewServer, ServerChange
@@ -60,7 +60,8 @@ def create(ctx: Context, body: CreateServer) -> tuple[list[str], str, str]:
     wanted = body.server
     count, most = _counts(wanted)
     flavor = find_flavor(ctx, str(wanted.flavor))
-    source = boot_source.source(ctx, wanted, flavor)
+    source, disks = boot_source.source(ctx, wanted, flavor)
+    own = not source.get("from_volume")
     key = key_of(ctx, wanted.key_name or None, ctx.caller.user_id)
     _check_texts(ctx, wanted)
     hints, group_id, host_hints = _hints(ctx, body)
@@ -80,7 +81,7 @@ def create(ctx: Context, body: CreateServer) -> tuple[list[str], str, str]:
             insert(server).values(
                 id=id_, project_id=ctx.project_id, user_id=ctx.caller.user_id, name=name, hostname=hostname,
                 description=wanted.description or (name if not ctx.at_least("2.19") else None),
-                flavor=flavor_in_server(flavor), flavor_id=flavor.id, vcpus=flavor.vcpus, ram=flavor.ram, disk=flavor.disk,
+                flavor=flavor_in_server(flavor), flavor_id=flavor.id, vcpus=flavor.vcpus, ram=flavor.ram, disk=flavor.disk if own else 0,
                 image_id=source["id"], image=source, key_name=key[0], public_key=key[1], config_drive=bool(wanted.config_drive),
                 user_data=wanted.user_data or None, files={one.path: one.contents for one in wanted.personality or []},
                 metadata=wanted.metadata or {}, zone=zone, hints=hints | host_hints, wanted_host=wanted_host, group_id=group_id,
@@ -92,6 +93,10 @@ def create(ctx: Context, body: CreateServer) -> tuple[list[str], str, str]:
         for tag in dict.fromkeys(wanted.tags or []):
             ctx.db.execute(insert(server_tag).values(server_id=id_, tag=tag))
         network.attach(ctx, id_, requests, groups=[group.name for group in wanted.security_groups or []], hostname=hostname)
+        if number > 1 and any(one.source == "volume" for one in disks):
+            raise BadRequest("Block Device Mapping is Invalid: a volume cannot be attached to several new servers.")
+        bus = source.get("properties", {}).get("hw_disk_bus", "virtio")
+        devices.add(ctx, id_, disks, bus=bus, own=own, drive=bool(wanted.config_drive), zone=None)
         begin(ctx, id_, "create")
         ctx.parts.operations.submit(ctx.db, operations.BUILD, id_, project_id=ctx.project_id, request_id=ctx.request_id)
         ids.append(id_)

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from andromede.core.clock import iso_micro, iso_z
 from andromede.core.context import Context
-from andromede.services.compute import servers, state
+from andromede.services.compute import devices, servers, state
 from andromede.services.compute.tables import host
 from andromede.services.compute.wire import Address, FlavorInServer, Link, Server, ServerBrief
 from andromede.services.network import service as network
@@ -46,7 +46,20 @@ def full(ctx: Context, rows: list[Any]) -> list[Server]:
     ports = network.ports_of(ctx.db, ids)
     tags = servers.tags_of(ctx.db, ids) if ctx.at_least("2.26") else {}
     zones = {row.name: row for row in ctx.db.execute(select(host.c.name, host.c.zone, host.c.seen, host.c.forced_down, host.c.enabled))}
-    return [_one(ctx, row, ports.get(row["id"], []), tags.get(row["id"], []), zones) for row in rows]
+    shown = [_one(ctx, row, ports.get(row["id"], []), tags.get(row["id"], []), zones) for row in rows]
+    disks = devices.of_servers(ctx.db, ids)
+    for server in shown:
+        _disks(ctx, server, disks.get(server.id, []))
+    return shown
+
+
+def _disks(ctx: Context, shown: Server, rows: list[Any]) -> None:
+    """The volumes of a server, and the device that it boots from."""
+    more = ctx.at_least("2.3")
+    shown.volumes = [{"id": one.volume_id} | ({"delete_on_termination": one.delete_on_termination} if more else {}) for one in rows]
+    root = next((one.device_name for one in rows if one.boot_index == 0), None)
+    if root is not None and shown.root_device_name is not UNSET:
+        shown.root_device_name = root
 
 
 _LATER = (

@@ -65,6 +65,19 @@ class BlockDevice(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     volume_type: Annotated[str | None, since("2.67")] | UnsetType = UNSET
 
 
+class OldBlockDevice(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A disk that is asked for in the older way."""
+
+    volume_id: str | None = None
+    snapshot_id: str | None = None
+    volume_size: int | str | None = None
+    device_name: str | None = None
+    delete_on_termination: bool | str | None = None
+    virtual_name: str | None = None
+    no_device: bool | str | None = None
+    connection_info: dict[str, Any] | None = None
+
+
 class NewServer(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What is asked for in a new server."""
 
@@ -72,6 +85,7 @@ class NewServer(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     flavor: str | int = field(name="flavorRef")
     image: str | UnsetType = field(name="imageRef", default=UNSET)
     block_devices: list[BlockDevice] | UnsetType = field(name="block_device_mapping_v2", default=UNSET)
+    old_block_devices: list[OldBlockDevice] | UnsetType = field(name="block_device_mapping", default=UNSET)
     networks: list[NetworkRequest] | str | None | UnsetType = UNSET
     key_name: str | None | UnsetType = UNSET
     security_groups: list[Named] | UnsetType = UNSET

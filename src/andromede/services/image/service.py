@@ -9,7 +9,7 @@ from andromede.core.errors import BadRequest, NotFound
 from andromede.engine.model import Reconciler
 from andromede.services.image import for_compute, images, operations, reconcile, snapshots
 
-__all__ = ["KINDS", "Bootable", "bootable", "for_compute", "reconcilers", "snapshots"]
+__all__ = ["KINDS", "Bootable", "bootable", "for_compute", "metadata_of", "reconcilers", "snapshots"]
 
 KINDS = operations.KINDS
 _BOOTS_AS = {"qcow2": "qcow2", "raw": "raw", "iso": "raw", "ami": "raw", "aki": "raw", "ari": "raw"}
@@ -54,6 +54,17 @@ def bootable(ctx: Context, image_id: str) -> Bootable:
         if ramdisk_id := properties.get("ramdisk_id"):
             found.ramdisk = _part(ctx, "ramdisk", ramdisk_id)
     return found
+
+
+def metadata_of(ctx: Context, image_id: str) -> dict[str, str]:
+    """What a volume that is made from an image keeps of it: texts, the image's own properties among them. Raises NotFound."""
+    row = images.find(ctx, image_id)
+    facts = {
+        "image_id": row["id"], "image_name": row["name"], "checksum": row["checksum"], "container_format": row["container_format"],
+        "disk_format": row["disk_format"], "min_disk": row["min_disk"], "min_ram": row["min_ram"], "size": row["size"],
+    }  # fmt: skip
+    shown = {name: str(value) for name, value in facts.items() if value is not None}
+    return images.properties_of(ctx.db, [row["id"]]).get(row["id"], {}) | shown
 
 
 def reconcilers(parts: Parts) -> list[Reconciler]:

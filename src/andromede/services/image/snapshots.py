@@ -13,12 +13,18 @@ from andromede.services.image import changes, images, imports
 from andromede.services.image.tables import image, task
 
 
-def begin(ctx: Context, name: str, properties: dict[str, str], *, min_disk: int, min_ram: int) -> tuple[str, str]:
+def begin(
+    ctx: Context, name: str, properties: dict[str, str], *, min_disk: int, min_ram: int, disk_format: str = "qcow2",
+    visibility: str = "private", protected: bool = False,
+) -> tuple[str, str]:  # fmt: skip
     """A new image of the caller's project whose data will come; its id, and the path where the data is to be put.
 
     Raises QuotaExceeded, BadRequest for properties that an image cannot have.
     """
-    given = {"name": name, "visibility": "private", "disk_format": "qcow2", "container_format": "bare", "min_disk": min_disk, "min_ram": min_ram}
+    given: dict[str, Any] = {
+        "name": name, "visibility": visibility, "protected": protected, "disk_format": disk_format, "container_format": "bare",
+        "min_disk": min_disk, "min_ram": min_ram,
+    }  # fmt: skip
     row = changes.create(ctx, properties | given)
     blob = new_id()
     images.write(ctx.db, row["id"], status="saving", staged=blob)

@@ -6,7 +6,7 @@ from andromede.db.base import Json
 from andromede.db.base import Moment
 
 revision = '0004'
-down_revision = '0002'
+down_revision = '0003'
 branch_labels = None
 depends_on = None
 

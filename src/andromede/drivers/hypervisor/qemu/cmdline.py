@@ -14,6 +14,7 @@ import msgspec
 from andromede.core.ids import guest_name
 from andromede.core.units import MIB
 from andromede.drivers.hypervisor import Guest, Nic
+from andromede.drivers.hypervisor.qemu import drive
 from andromede.drivers.hypervisor.qemu.places import Places
 from andromede.drivers.hypervisor.qemu.process import BINARY
 
@@ -27,7 +28,10 @@ _SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=d
 
 
 class Files(msgspec.Struct, kw_only=True):
-    """Numbers of files that the process inherits. disks, bases: by disk id. taps: by port id, one a queue. Unused ones are None."""
+    """Numbers of files that the process inherits. disks, bases: by disk id. taps: by port id, one a queue.
+
+    drives, secrets: by volume id. Unused ones are None.
+    """
 
     qmp: int
     serial: int
@@ -36,6 +40,8 @@ class Files(msgspec.Struct, kw_only=True):
     disks: dict[str, int] = {}
     bases: dict[str, int] = {}
     taps: dict[str, list[int]] = {}
+    drives: dict[str, int] = {}
+    secrets: dict[str, int] = {}
     config: int | None = None
     kernel: int | None = None
     initrd: int | None = None
@@ -46,12 +52,13 @@ class Files(msgspec.Struct, kw_only=True):
     def sets(self) -> list[int]:
         """Those that QEMU opens as fdsets."""
         single = [self.log, self.config, self.code, self.vars]
-        return [fd for fd in [*single, *self.disks.values(), *self.bases.values()] if fd is not None]
+        return [fd for fd in [*single, *self.disks.values(), *self.bases.values(), *self.drives.values()] if fd is not None]
 
     def all(self) -> list[int]:
         """Every one."""
         single = [self.qmp, self.serial, self.agent, self.kernel, self.initrd, self.tpm]
-        return [fd for fd in [*single, *(fd for queues in self.taps.values() for fd in queues)] if fd is not None] + self.sets()
+        taps = (fd for queues in self.taps.values() for fd in queues)
+        return [fd for fd in [*single, *taps, *self.secrets.values()] if fd is not None] + self.sets()
 
 
 class Before(msgspec.Struct, frozen=True):
@@ -96,7 +103,7 @@ def is_older(guest: Guest) -> bool:
     """Whether a guest gets the older machine: it is asked for, or a disk needs it."""
     if guest.machine:
         return not (guest.machine == "q35" or guest.machine.startswith("pc-q35"))
-    return any(disk.bus == "ide" for disk in guest.disks)
+    return "ide" in _buses(guest)
 
 
 def build(guest: Guest, files: Files, *, tag: str, kvm: bool, paused: bool = False, before: Before | None = None) -> list[str]:
@@ -133,8 +140,11 @@ def build(guest: Guest, files: Files, *, tag: str, kvm: bool, paused: bool = Fal
         "-chardev", f"socket,id=agent,fd={files.agent},server=on,wait=off",
         "-object", "rng-builtin,id=random",
     ]  # fmt: skip
+    labels = {fd: f",opaque={drive.DEVICE}{id_}" for id_, fd in files.drives.items()}
     for fd in files.sets():
-        arguments += ["-add-fd", f"fd={fd},set={fd}"]
+        arguments += ["-add-fd", f"fd={fd},set={fd}{labels.get(fd, '')}"]
+    for id_, fd in files.secrets.items():
+        arguments += ["-object", json.dumps({"qom-type": "secret", "id": drive.secret(id_), "file": f"/proc/self/fd/{fd}"})]
     for node in _nodes(guest, files):
         arguments += ["-blockdev", json.dumps(node)]
     for nic in guest.nics:
@@ -155,8 +165,12 @@ def build(guest: Guest, files: Files, *, tag: str, kvm: bool, paused: bool = Fal
     return [*arguments, "-S"] if paused or before is not None else arguments
 
 
+def _buses(guest: Guest) -> set[str]:
+    return {disk.bus for disk in guest.disks} | {one.bus for one in guest.drives}
+
+
 def _machine(guest: Guest, files: Files, *, older: bool, kvm: bool, exact: str) -> list[str]:
-    sata = any(disk.bus in ("sata", "ide") for disk in guest.disks)
+    sata = not _buses(guest).isdisjoint({"sata", "ide"})
     machine = exact or guest.machine or ("pc" if older else "q35")
     machine += ",usb=off,vmport=off"
     if not older:
@@ -209,6 +223,8 @@ def _nodes(guest: Guest, files: Files) -> list[dict[str, object]]:
         nodes.append(_file(f"{name}-file", files.disks[disk.id], writable=not disk.cdrom))
         node: dict[str, object] = {"driver": "qcow2", "node-name": name, "file": f"{name}-file", "backing": backing}
         nodes.append(node | ({"read-only": True} if disk.cdrom else {"discard": "unmap", "detect-zeroes": "unmap"}))
+    for one in guest.drives:
+        nodes += drive.nodes(one, files.drives[one.id])
     if files.config is not None:
         nodes.append(_file("config-file", files.config, writable=False))
         nodes.append({"driver": "raw", "node-name": "config", "file": "config-file", "read-only": True})
@@ -218,27 +234,36 @@ def _nodes(guest: Guest, files: Files) -> list[dict[str, object]]:
 def _disks(guest: Guest, bus: _Bus, *, older: bool) -> list[dict[str, object]]:
     devices: list[dict[str, object]] = []
     used = dict.fromkeys(("virtio", "scsi", "sata", "ide"), 0)
-    if any(disk.bus == "scsi" for disk in guest.disks):
+    buses = _buses(guest)
+    if "scsi" in buses:
         devices.append({"driver": "virtio-scsi-pci", "id": "scsi"} | bus.fixed())
-    if older and any(disk.bus == "sata" for disk in guest.disks):
+    if older and "sata" in buses:
         devices.append({"driver": "ich9-ahci", "id": "sata", "bus": "pci.0"})
     first = next((disk.id for disk in guest.disks if disk.id == guest.boot_from), guest.disks[0].id if guest.disks else "")
-    for number, disk in enumerate(guest.disks):
-        kind = "sata" if disk.bus == "ide" and not older else disk.bus
+
+    def place(kind: str, name: str) -> dict[str, object]:
+        kind = "sata" if kind == "ide" and not older else kind
         count = used[kind]
         used[kind] += 1
-        places: dict[str, dict[str, object]] = {
-            "virtio": {"driver": "virtio-blk-pci"},
-            "scsi": {"driver": "scsi-cd" if disk.cdrom else "scsi-hd", "bus": "scsi.0", "lun": count},
-            "sata": {"driver": "ide-cd" if disk.cdrom else "ide-hd", "bus": f"sata.{count}" if older else f"ide.{count}"},
-            "ide": {"driver": "ide-cd" if disk.cdrom else "ide-hd", "bus": f"ide.{count // 2}", "unit": count % 2},
-        }
-        place = places[kind]
         if kind == "virtio":
-            place |= bus.fixed() if number == 0 else bus.port(f"dev-disk{number}")
-        devices.append(place | {"id": f"dev-disk{number}", "drive": f"disk{number}", "serial": disk.id[:20]})
+            return bus.port(name) if any("drive" in one for one in devices) else bus.fixed()
+        places: dict[str, dict[str, object]] = {
+            "scsi": {"bus": "scsi.0", "lun": count},
+            "sata": {"bus": f"sata.{count}" if older else f"ide.{count}"},
+            "ide": {"bus": f"ide.{count // 2}", "unit": count % 2},
+        }
+        return places[kind]
+
+    for number, disk in enumerate(guest.disks):
+        name, end = f"dev-disk{number}", "cd" if disk.cdrom else "hd"
+        kind = {"virtio": "virtio-blk-pci", "scsi": f"scsi-{end}"}.get(disk.bus, f"ide-{end}")
+        devices.append({"driver": kind, "id": name, "drive": f"disk{number}", "serial": disk.id[:20]} | place(disk.bus, name))
         if disk.id == first:
             devices[-1]["bootindex"] = 1
+    for one in guest.drives:
+        devices.append(drive.device(one) | place(one.bus, drive.DEVICE + one.id))
+        if one.boot >= 0:
+            devices[-1]["bootindex"] = one.boot + 1 + len(guest.disks[:1])
     return devices
 
 

@@ -21,7 +21,19 @@ from andromede.core.errors import DriverError
 from andromede.core.units import MIB
 from andromede.drivers.hypervisor import Guest, Host, Power, Seen, State
 from andromede.drivers.hypervisor.checks import check, check_id, public
-from andromede.drivers.hypervisor.qemu import cmdline, console, counters, disks, files, hotplug, process, saved, streams, tpm
+from andromede.drivers.hypervisor.qemu import (
+    cmdline,
+    console,
+    counters,
+    disks,
+    files,
+    hotplug,
+    process,
+    saved,
+    streams,
+    tpm,
+    volumes,
+)
 from andromede.drivers.hypervisor.qemu.capture import Captures
 from andromede.drivers.hypervisor.qemu.cgroup import Cgroups
 from andromede.drivers.hypervisor.qemu.live import Live, Lives
@@ -49,7 +61,7 @@ class Qemu:
     nothing else. tag: names the instance in cgroups and command lines; one per state_dir. vnet_hdr: offloads on taps; off for
     the userspace datapath. acceleration: what `probe` answered before; None to probe when first needed. greeting: seconds a
     new QEMU may take to answer. tending: seconds between looks at the size of logs. letting_go: seconds a guest has to let go of
-    a network card.
+    a network card. unseal: opens the sealed passphrases of volumes.
     """
 
     def __init__(
@@ -65,6 +77,7 @@ class Qemu:
         greeting: float = 30.0,
         tending: float = 5.0,
         letting_go: float = 15.0,
+        unseal: volumes.Unseal = bytes,
     ) -> None:
         self.changes: asyncio.Queue[str] = asyncio.Queue(maxsize=4096)
         self._store = Store(state_dir, uid_base, uid_count)
@@ -72,7 +85,7 @@ class Qemu:
         self._tag, self._uid_base, self._vnet_hdr = tag, uid_base, vnet_hdr
         self._acceleration = acceleration
         self._probing = asyncio.Lock()
-        self._greeting, self._letting_go = greeting, letting_go
+        self._greeting, self._letting_go, self._unseal = greeting, letting_go, unseal
         self._live = Lives(state_dir, self.changes)
         self._captures = Captures(state_dir)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -221,8 +234,9 @@ class Qemu:
     def _running(self, record: Record, state: State, fault: str | None = None) -> Seen:
         nics = tuple(nic.port_id for nic in record.guest.nics) if record.guest else ()
         return Seen(
-            id=record.id, state=state, boots=record.boots, started=record.started, fault=fault, nics=nics, captures=record.captures
-        )
+            id=record.id, state=state, boots=record.boots, started=record.started, fault=fault, nics=nics, drives=record.drives,
+            captures=record.captures,
+        )  # fmt: skip
 
     async def _attach(self, record: Record, found: Found | None) -> Live | None:
         live = self._live.get(record.id)
@@ -333,6 +347,7 @@ class Qemu:
             await hotplug.converge(
                 live, live.monitor, guest, record, self._store.save, vnet_hdr=self._vnet_hdr, patience=self._letting_go
             )
+            await volumes.converge(live, live.monitor, guest, record, self._store.save, self._unseal)
             if guest.power is Power.PAUSED and seen.state is State.RUNNING:
                 await live.monitor.run("stop")
             elif guest.power is Power.RUNNING and seen.state is State.PAUSED:
@@ -359,9 +374,10 @@ class Qemu:
         joins = self._cgroups.prepare(guest.id, shares=shares, memory=memory, pids=guest.vcpus + 128)
         record.guest, record.boots, record.uid, record.host_boot = guest, guest.boots, uid, host_boot()
         record.pid = record.ticks = 0
-        record.asked, record.ended, record.fault, record.cut = 0.0, "", None, ()
+        record.asked, record.ended, record.fault, record.cut, record.drives = 0.0, "", None, (), ()
         with ExitStack() as stack:
             opened = files.open_all(stack, folder, guest, uid=uid, vnet_hdr=self._vnet_hdr)
+            files.open_drives(stack, guest, opened, uid=uid, unseal=self._unseal)
             if guest.tpm:
                 opened.tpm = await asyncio.to_thread(partial(tpm.start, stack, folder, uid=uid, groups=joins))
             self._store.save(record)
@@ -384,6 +400,8 @@ class Qemu:
             if was is not None and live.monitor is not None:
                 await saved.load(live.monitor, folder)
                 await live.monitor.run("cont")
+            if guest.drives and live.monitor is not None:
+                await volumes.note(live.monitor, record, self._store.save)
         except MonitorError as error:
             await self._live.kill(guest.id, orderly=False)
             before.pid = 0

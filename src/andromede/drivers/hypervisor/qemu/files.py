@@ -6,6 +6,7 @@ import shutil
 import socket
 import stat
 import struct
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -101,6 +102,24 @@ def open_all(stack: ExitStack, folder: Path, guest: Guest, *, uid: int, vnet_hdr
             fresh.replace(variables)
         files.vars = file(variables, os.O_RDWR)
     return files
+
+
+def open_drives(stack: ExitStack, guest: Guest, files: Files, *, uid: int, unseal: Callable[[bytes], bytes]) -> None:
+    """Open the volumes, and hold the passphrases of those that are encrypted in memory that only the guest's process can read."""
+    for drive in guest.drives:
+        try:
+            fd = os.open(drive.path, (os.O_RDONLY if drive.readonly else os.O_RDWR) | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError as error:
+            raise DriverError("The data of a volume is not there on the host.") from error
+        stack.callback(os.close, fd)
+        files.drives[drive.id] = fd
+        if drive.secret:
+            memory = os.memfd_create("key")
+            stack.callback(os.close, memory)
+            os.write(memory, unseal(drive.secret))
+            os.fchown(memory, uid, uid)
+            os.fchmod(memory, 0o400)
+            files.secrets[drive.id] = memory
 
 
 def firmware(*, secure: bool = False) -> tuple[Path, Path]:

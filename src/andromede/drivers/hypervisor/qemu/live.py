@@ -17,7 +17,8 @@ from andromede.drivers.hypervisor.qemu.qmp import Monitor, MonitorError
 class Live(msgspec.Struct, eq=False):
     """A guest's process that we hold. monitor: None while it does not answer. nudged: when it was last asked to switch off.
 
-    leaving: when the guest was first and last asked to let go of a card, by port. line: who reads its serial line.
+    leaving: when the guest was first and last asked to let go of a card, by port. parting: when it was last asked to let go of a
+    volume, by its id. line: who reads its serial line.
     """
 
     process: Process
@@ -25,6 +26,7 @@ class Live(msgspec.Struct, eq=False):
     nudged: float = 0.0
     leaving: dict[str, tuple[float, float]] = msgspec.field(default_factory=dict)
     line: socket.socket | None = None
+    parting: dict[str, float] = msgspec.field(default_factory=dict)
 
     async def ended(self, patience: float) -> bool:
         """Wait up to `patience` seconds for the process to end; whether it has."""

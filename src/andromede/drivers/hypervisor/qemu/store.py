@@ -12,7 +12,7 @@ import msgspec
 
 from andromede.core.errors import DriverError
 from andromede.core.ids import is_id
-from andromede.drivers.hypervisor import Guest
+from andromede.drivers.hypervisor import Guest, Held
 
 ASKED, BY_ITSELF, CRASHED, SAVED = "asked", "by itself", "crashed", "saved"
 
@@ -20,8 +20,9 @@ ASKED, BY_ITSELF, CRASHED, SAVED = "asked", "by itself", "crashed", "saved"
 class Record(msgspec.Struct, kw_only=True):
     """What a guest was last started as, and how that run ended (`ended`, empty while it runs or has never run).
 
-    guest.nics are those that the process may have anything of. cut: ports whose card the guest has not let go of, though their
-    network is gone. pid, ticks, host_boot: which process it is. asked: on the monotonic clock, when it was asked to stop; 0 when not.
+    guest.nics and guest.drives are those that the process may have anything of. drives: what QEMU last said of its volumes.
+    cut: ports whose card the guest has not let go of, though their network is gone. pid, ticks, host_boot: which process it is.
+    asked: on the monotonic clock, when it was asked to stop; 0 when not.
 
     points: which there are, by disk. saving: whether its memory is being written to disk. places, ports, machine: what the process
     whose memory is on disk was made of (`places.find`). captures: copies that came to an end, with a fault or an empty text.
@@ -32,6 +33,7 @@ class Record(msgspec.Struct, kw_only=True):
     uid: int = 0
     guest: Guest | None = None
     cut: tuple[str, ...] = ()
+    drives: tuple[Held, ...] = ()
     boots: int = 0
     pid: int = 0
     ticks: int = 0

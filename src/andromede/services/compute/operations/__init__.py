@@ -13,10 +13,11 @@ from andromede.services.compute.operations.rebuild import REBUILD, RESCUE, UNRES
 from andromede.services.compute.operations.resize import CONFIRM, RESIZE, REVERT
 from andromede.services.compute.operations.shelve import OFFLOAD, SHELVE, UNSHELVE
 from andromede.services.compute.operations.snapshot import SNAPSHOT, abandon
+from andromede.services.compute.operations.volumes import ATTACH, DETACH
 
 __all__ = [
-    "BUILD", "CONFIRM", "DELETE", "EVACUATE", "KINDS", "OFFLOAD", "POWER", "REBUILD", "RESCUE", "RESIZE", "REVERT", "SHELVE", "SNAPSHOT", "UNRESCUE",
-    "UNSHELVE", "abandon", "fail", "finish", "write",
+    "ATTACH", "BUILD", "CONFIRM", "DELETE", "DETACH", "EVACUATE", "KINDS", "OFFLOAD", "POWER", "REBUILD", "RESCUE", "RESIZE", "REVERT", "SHELVE",
+    "SNAPSHOT", "UNRESCUE", "UNSHELVE", "abandon", "fail", "finish", "write",
 ]  # fmt: skip
 
-KINDS = (BUILD, POWER, DELETE, SNAPSHOT, EVACUATE, *resize.KINDS, *rebuild.KINDS, *shelve.KINDS)
+KINDS = (BUILD, POWER, DELETE, SNAPSHOT, EVACUATE, ATTACH, DETACH, *resize.KINDS, *rebuild.KINDS, *shelve.KINDS)

@@ -7,6 +7,7 @@ from andromede.core.clock import now
 from andromede.core.errors import CloudError, Conflict, Unavailable
 from andromede.engine.model import Later, Step, Work
 from andromede.services.compute import hosts, inventory
+from andromede.services.compute.operations import volumes
 from andromede.services.compute.operations.base import CRASHED, FAULTS, LOOK, RUNNING, STOPPED, finish, kind, row_of, write
 from andromede.services.compute.tables import server
 from andromede.services.network import service as network
@@ -75,6 +76,7 @@ def _spawned(work: Work) -> Later | None:
 
         def active(db: Connection) -> None:
             write(db, row.id, vm_state="active", task_state=None, launched=now(), fault=None)
+            volumes.arrived(db, row.id, row.host)
             finish(db, work)
 
         work.then(active)
@@ -88,4 +90,7 @@ def _spawned(work: Work) -> Later | None:
     return Later(LOOK)
 
 
-BUILD = kind("server.build", Step("schedule", _schedule, _unschedule), Step("bind", _bind, _unbind), Step("spawn", _spawned), deadline=600)
+BUILD = kind(
+    "server.build", Step("schedule", _schedule, _unschedule), Step("volumes", volumes.made, volumes.unmade), Step("bind", _bind, _unbind),
+    Step("spawn", _spawned), deadline=1800,
+)  # fmt: skip

@@ -1,0 +1,1 @@
+"""Key Manager v1: secrets, containers, orders, access lists and consumers."""

@@ -1,0 +1,1 @@
+"""Block Storage v3: volumes, snapshots, types, attachments, backups and what goes with them."""

@@ -1,0 +1,197 @@
+"""Block Storage's face for the rest of the cloud: the volumes of servers, and what a host has to know of them."""
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, delete, insert, select
+
+from andromede.core.clock import now
+from andromede.core.context import Context, Parts
+from andromede.core.errors import BadRequest, NotFound
+from andromede.core.ids import new_id
+from andromede.db.base import chunks
+from andromede.drivers.block import Seen
+from andromede.drivers.host import Attached
+from andromede.services.key_manager import service as keys
+from andromede.services.volume import attachments, operations, placing, reconcile, types, volumes, waiting
+from andromede.services.volume.placing import Carrier, desired, differences, note
+from andromede.services.volume.tables import attachment, snapshot, volume
+
+KINDS = operations.KINDS
+reconcilers = reconcile.reconcilers
+seed = types.seed
+__all__ = [
+    "KINDS", "Carrier", "Disk", "Made", "Seen", "attached", "begin", "create", "desired", "detach", "detaching", "differences", "forget",
+    "found", "hold", "hosts_of", "image_of_snapshot", "kept", "look", "marks_of", "note", "reconcilers", "release", "reserve", "seed",
+    "sources_of", "state_of", "taken", "usable",
+]  # fmt: skip
+taken = placing.taken
+
+
+class Disk(msgspec.Struct, frozen=True, kw_only=True):
+    """A volume that a server has or is to have. boot: below 0 where it does not boot from it."""
+
+    id: str
+    bus: str = "virtio"
+    boot: int = -1
+
+
+class Made(msgspec.Struct, frozen=True, kw_only=True):
+    """What a server may know of a volume. size in GiB; image: `volume_image_metadata`."""
+
+    id: str
+    host: str | None
+    status: str
+    size: int
+    bootable: bool
+    multiattach: bool
+    image: dict[str, str] | None
+    format: str
+
+
+def create(ctx: Context, kind: str, uuid: str | None, size: int | None, type_name: str | None, *, name: str = "", zone: str | None = None) -> Made:
+    """A new volume for a server that is being built, within the quotas; `begin` has it made. kind: `image`, `snapshot` or `blank`.
+
+    Raises BadRequest and NotFound for a source that cannot be used, QuotaExceeded (403, as Compute answers).
+    """
+    if kind == "image":
+        plan = volumes.from_image(ctx, uuid or "", size, type_name)
+    elif kind == "snapshot":
+        plan = volumes.from_snapshot(ctx, uuid or "", size, type_name)
+    else:
+        if size is None:
+            raise BadRequest("Block Device Mapping is Invalid: a size is needed for a blank volume.")
+        plan = volumes.blank(ctx, size, type_name)
+    return found(volumes.find(ctx, volumes.add(ctx, plan, name=name, zone=zone)))
+
+
+def found(row: Any) -> Made:
+    """What a server may know of a row."""
+    return Made(
+        id=row["id"], host=row["host"], status=row["status"], size=row["size"], bootable=row["bootable"], multiattach=row["multiattach"],
+        image=row["image"], format=row["format"],
+    )  # fmt: skip
+
+
+def look(ctx: Context, volume_id: str) -> Made:
+    """A volume that the caller may know. Raises NotFound."""
+    return found(volumes.find(ctx, volume_id))
+
+
+def image_of_snapshot(ctx: Context, snapshot_id: str) -> dict[str, str]:
+    """The image metadata of what a snapshot was made of. Raises NotFound."""
+    one = volumes.find_snapshot(ctx, snapshot_id)
+    return ctx.db.scalar(select(volume.c.image).where(volume.c.id == one["volume_id"])) or {}
+
+
+def begin(db: Connection, parts: Parts, volume_id: str, host: str, *, request_id: str | None) -> None:
+    """Have a volume that `create` made be there, on a host; nothing where that is under way already."""
+    row = db.execute(select(volume).where(volume.c.id == volume_id)).first()
+    if row is None or row.host is not None:
+        return
+    if row.reading is not None:
+        other = db.scalar(select(volume.c.host).where(volume.c.id == row.reading))
+        if other != host:
+            raise BadRequest("The snapshot that a volume of the server is made from is on another host.")
+    zone = next((one.zone for one in parts.carriers.every(db) if one.name == host), row.zone)
+    waiting.write(db, volume_id, host=host, zone=zone)
+    parts.operations.submit(db, operations.CREATE, volume_id, project_id=row.project_id, request_id=request_id)
+
+
+def state_of(db: Connection, volume_id: str) -> tuple[str, str | None]:
+    """The status of a volume, and what its host says went wrong; `deleted` where it is gone."""
+    row = db.execute(select(volume.c.status, volume.c.seen_fault).where(volume.c.id == volume_id)).first()
+    return ("deleted", None) if row is None else (row.status, row.seen_fault)
+
+
+def forget(db: Connection, volume_id: str) -> None:
+    """A volume that was never begun is not wanted any more."""
+    row = db.execute(select(volume).where(volume.c.id == volume_id, volume.c.host.is_(None))).first()
+    if row is not None:
+        db.execute(delete(volume).where(volume.c.id == volume_id))
+        keys.forget(db, row.key_id)
+
+
+def reserve(ctx: Context, volume_id: str, server_id: str) -> str:
+    """Keep a volume for a server; answers the attachment's id. Raises NotFound, BadRequest."""
+    return attachments.reserve(ctx, volumes.find(ctx, volume_id), server_id, status="attaching")
+
+
+def hold(db: Connection, volume_id: str, server_id: str) -> str:
+    """Keep a volume that was made for a server for it."""
+    row, id_ = db.execute(select(volume).where(volume.c.id == volume_id)).one(), new_id()
+    db.execute(
+        insert(attachment).values(
+            id=id_, volume_id=volume_id, project_id=row.project_id, server_id=server_id, status="attaching", mode="rw", created=now()
+        )
+    )
+    return id_
+
+
+def attached(db: Connection, attachment_id: str, *, device: str | None, host: str | None) -> None:
+    """The server has the volume. Raises Conflict where it was detached meanwhile."""
+    attachments.complete(db, attachment_id, device=device, host=host)
+
+
+def detaching(db: Connection, attachment_id: str, *, on: bool = True) -> None:
+    """The server is to let go of the volume; or, where not `on`, keeps it."""
+    attachments.mark(db, attachment_id, "detaching" if on else "attached")
+
+
+def detach(db: Connection, attachment_id: str) -> None:
+    """The server has the volume no more."""
+    attachments.remove(db, attachment_id)
+
+
+def release(db: Connection, parts: Parts, attachment_id: str | None, volume_id: str, *, remove: bool, request_id: str | None) -> None:
+    """A server is gone: it has the volume no more, which is deleted with it where `remove` says so."""
+    if attachment_id is not None:
+        attachments.remove(db, attachment_id)
+    row = db.execute(select(volume).where(volume.c.id == volume_id)).mappings().first()
+    if row is None or not remove:
+        return
+    snapshots = db.execute(select(snapshot.c.id).where(snapshot.c.volume_id == volume_id, snapshot.c.purpose.is_(None))).first()
+    if row["status"] in volumes.DELETABLE and snapshots is None:
+        volumes.delete_row(parts, db, row, request_id=request_id)
+
+
+def hosts_of(db: Connection, ids: list[str]) -> set[str]:
+    """The hosts that volumes are on."""
+    return set(db.scalars(select(volume.c.host).where(volume.c.id.in_(ids), volume.c.host.is_not(None))))
+
+
+def sources_of(db: Connection, ids: list[str]) -> set[str]:
+    """The hosts that volumes which are not placed yet must be on, because of what they are made from."""
+    reading = list(db.scalars(select(volume.c.reading).where(volume.c.id.in_(ids), volume.c.reading.is_not(None))))
+    return hosts_of(db, reading)
+
+
+def marks_of(db: Connection, ids: list[str]) -> dict[str, Any]:
+    """What changes with each volume where a guest has to be told of it, by volume."""
+    out: dict[str, Any] = {}
+    for some in chunks(ids):
+        query = select(volume.c.id, volume.c.type_id, volume.c.readonly, volume.c.multiattach, volume.c.size).where(volume.c.id.in_(some))
+        for row in db.execute(query):
+            out[row.id] = (tuple(row), tuple(sorted(types.limits(db, row.type_id, row.size).items())))
+    return out
+
+
+def kept(db: Connection, disks: list[Disk]) -> tuple[Attached, ...]:
+    """Volumes as the host of their server is told of them."""
+    rows = {row.id: row for row in db.execute(select(volume).where(volume.c.id.in_([disk.id for disk in disks])))}
+    return tuple(
+        Attached(
+            id=disk.id, bus=disk.bus, boot=disk.boot, readonly=bool(rows[disk.id].readonly), shared=rows[disk.id].multiattach,
+            limits=types.limits(db, rows[disk.id].type_id, rows[disk.id].size),
+        )
+        for disk in disks
+        if disk.id in rows
+    )  # fmt: skip
+
+
+def usable(ctx: Context, volume_id: str) -> Made:
+    """A volume that a server may be given. Raises BadRequest."""
+    try:
+        return look(ctx, volume_id)
+    except NotFound as error:
+        raise BadRequest(f"Block Device Mapping is Invalid: failed to get volume {volume_id}.") from error

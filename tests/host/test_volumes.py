@@ -1,0 +1,149 @@
+"""Volumes in real guests: seen with their serial, written, carried to another guest, booted from, snapshotted."""
+
+import os
+import signal
+
+import pytest
+
+from andromede.run import supervisor
+from tests.host.test_cloud import address, bonjour, reachable, until
+
+V, C = "/volume/v3", "/compute/v2.1"
+
+
+@pytest.fixture(scope="module")
+def other(real):
+    """A second server of the same image, with an address of its own."""
+    first = bonjour(real)
+    network = real.user.get("/network/v2.0/networks?name=private")["networks"][0]["id"]
+    body = {
+        "name": "other", "imageRef": first["image"]["id"], "flavorRef": first["flavor"]["id"], "networks": [{"uuid": network}],
+        "security_groups": [{"name": "ssh"}], "key_name": "bonjour",
+    }  # fmt: skip
+    yield from built(real, body)
+
+
+def built(real, body):
+    made = real.user.post(f"{C}/servers", {"server": body})["server"]
+    port = until(lambda: real.user.get(f"/network/v2.0/ports?device_id={made['id']}")["ports"])[0]
+    public = real.user.get("/network/v2.0/networks?name=public")["networks"][0]["id"]
+    floating = real.user.post("/network/v2.0/floatingips", {"floatingip": {"floating_network_id": public, "port_id": port["id"]}})["floatingip"]
+    server = until(lambda: (found := server_of(real, made["id"]))["status"] in ("ACTIVE", "ERROR") and found, 120)
+    assert server["status"] == "ACTIVE", server.get("fault")
+    reachable(real, server)
+    yield server
+    real.user.delete(f"{C}/servers/{made['id']}")
+    real.user.delete(f"/network/v2.0/floatingips/{floating['id']}")
+    until(lambda: made["id"] not in [one["id"] for one in real.user.get(f"{C}/servers")["servers"]], 60)
+
+
+def server_of(real, id_):
+    return real.user.get(f"{C}/servers/{id_}")["server"]
+
+
+def volume(real, **wanted):
+    made = real.user.post(f"{V}/volumes", {"volume": {"size": 1, **wanted}})["volume"]["id"]
+    return ready(real, made)
+
+
+def show(real, id_):
+    return real.user.get(f"{V}/volumes/{id_}")["volume"]
+
+
+def ready(real, id_, status="available", seconds=60):
+    found = until(lambda: (one := show(real, id_))["status"] in (status, "error") and one, seconds)
+    assert found["status"] == status, found
+    return id_
+
+
+def remove(real, *ids):
+    for id_ in ids:
+        real.user.delete(f"{V}/volumes/{id_}")
+    until(lambda: not set(ids) & {one["id"] for one in real.user.get(f"{V}/volumes")["volumes"]}, 60)
+    assert not [id_ for id_ in ids if (real.home.volumes / id_).exists()]
+
+
+def attach(real, server, id_):
+    made = real.user.post(f"{C}/servers/{server['id']}/os-volume_attachments", {"volumeAttachment": {"volumeId": id_}})["volumeAttachment"]
+    ready(real, id_, "in-use")
+    return made["device"]
+
+
+def detach(real, server, id_):
+    real.user.delete(f"{C}/servers/{server['id']}/os-volume_attachments/{id_}")
+    ready(real, id_, seconds=60)
+
+
+def run(real, server, command, check=True):
+    done = real.ssh(address(server), command)
+    assert done.returncode == 0 or not check, (command, done)
+    return done.stdout.strip()
+
+
+def device_of(real, server, id_):
+    """The device in the guest whose serial number is the volume's."""
+    return until(lambda: run(real, server, f"grep -l {id_[:20]} /sys/block/*/serial | cut -d/ -f4", check=False), 30)
+
+
+def test_what_is_written_in_one_guest_is_there_in_another(real, other):
+    first = bonjour(real)
+    reachable(real, first)
+    id_ = volume(real, name="carried")
+    assert attach(real, first, id_) == "/dev/vdb"
+    assert device_of(real, first, id_) == "vdb"
+    run(real, first, "dd if=/dev/urandom of=/tmp/x bs=1M count=8 2>/dev/null")
+    digest = run(real, first, "sudo dd if=/tmp/x of=/dev/vdb bs=1M seek=100 conv=fsync 2>/dev/null && sha256sum < /tmp/x")
+    detach(real, first, id_)
+    assert run(real, first, "ls /sys/block | grep vd") == "vda"
+    assert attach(real, other, id_) == "/dev/vdb"
+    device_of(real, other, id_)
+    assert run(real, other, "sudo dd if=/dev/vdb bs=1M skip=100 count=8 2>/dev/null | sha256sum") == digest
+    detach(real, other, id_)
+    remove(real, id_)
+
+
+def test_a_volume_arrives_and_leaves_although_the_agent_is_killed(real):
+    server, id_ = bonjour(real), volume(real)
+    reachable(real, server)
+    real.user.post(f"{C}/servers/{server['id']}/os-volume_attachments", {"volumeAttachment": {"volumeId": id_}})
+    kill(real, "agent")
+    ready(real, id_, "in-use")
+    device = device_of(real, server, id_)
+    run(real, server, f"echo synced | sudo dd of=/dev/{device} conv=fsync 2>/dev/null")
+    kill(real, "agent")
+    kill(real, "engine")
+    detach(real, server, id_)
+    attach(real, server, id_)
+    device = device_of(real, server, id_)
+    assert run(real, server, f"sudo head -c 6 /dev/{device}") == "synced"
+    detach(real, server, id_)
+    remove(real, id_)
+
+
+def test_a_server_boots_from_a_volume_and_from_what_it_became(real):
+    first = bonjour(real)
+    network = real.user.get("/network/v2.0/networks?name=private")["networks"][0]["id"]
+    device = {"source_type": "image", "destination_type": "volume", "uuid": first["image"]["id"], "boot_index": 0, "volume_size": 1}
+    body = {
+        "name": "rooted", "flavorRef": first["flavor"]["id"], "networks": [{"uuid": network}], "security_groups": [{"name": "ssh"}],
+        "key_name": "bonjour", "block_device_mapping_v2": [device],
+    }  # fmt: skip
+    world = built(real, body)
+    server = next(world)
+    (root,) = [one["id"] for one in server["os-extended-volumes:volumes_attached"]]
+    assert device_of(real, server, root) == "vda"
+    run(real, server, "echo kept | sudo tee /etc/kept && sync")
+    next(world, None)
+    ready(real, root)
+    again = {"source_type": "volume", "destination_type": "volume", "uuid": root, "boot_index": 0, "delete_on_termination": True}
+    world = built(real, body | {"block_device_mapping_v2": [again]})
+    server = next(world)
+    assert run(real, server, "cat /etc/kept") == "kept"
+    next(world, None)
+    until(lambda: root not in {one["id"] for one in real.user.get(f"{V}/volumes")["volumes"]}, 60)
+
+
+def kill(real, name):
+    """End one of our processes at once; it is started again."""
+    (one,) = [one for one in supervisor.status(real.home.run)["programs"] if one["name"] == name]
+    os.kill(one["pid"], signal.SIGKILL)
