@@ -26,7 +26,7 @@ BODILESS = re.compile(
     r"PUT /(?!image/v2/metadefs/).*/(tags|roles|implies|groups/{group_id}/users)/{\w+}(/inherited_to_projects)?"
     r"|POST /image/v2/images/{image_id}/actions/(de|re)activate|POST /image/v2/metadefs/namespaces/{namespace}/tags/{name}"
     r"|POST /compute/v2.1/servers/{server_id}/action (os-start|os-stop|pause|unpause|unlock|forceDelete|suspend|resume|"
-    r"confirmResize|revertResize|unrescue|shelve|shelveOffload|restore)"
+    r"confirmResize|revertResize|unrescue|shelve|shelveOffload|restore|injectNetworkInfo)"
     r"|POST /volume/v3/volumes/{volume_id}/action os-(show_image_metadata|(un)?reserve|(begin|roll)_detaching|force_delete)"
     r"|POST /volume/v3/snapshots/{snapshot_id}/action os-force_delete"
     r"|POST /volume/v3/backups/{backup_id}/action os-force_delete"
@@ -83,6 +83,15 @@ def furnish(cloud):
     newer = {"openstack-api-version": "volume 3.70"}
     attachment = cloud.user.post(f"{v}/attachments", {"attachment": {"volume_uuid": volume}}, headers=newer)
     assert attachment.status == 200, attachment
+    held = make(f"{v}/volumes", "volume", size=1)
+    cloud.settle()
+    backup = make(f"{v}/backups", "backup", volume_id=held)
+    k = "/key-manager/v1"
+    secret = cloud.user.post(f"{k}/secrets", {"name": "s", "payload": "x", "payload_content_type": "text/plain"}).json["secret_ref"]
+    container = cloud.user.post(f"{k}/containers", {"type": "generic", "secret_refs": [{"secret_ref": secret}]}).json["container_ref"]
+    order = {"type": "key", "meta": {"algorithm": "aes", "bit_length": 256}}
+    ordered = cloud.user.post(f"{k}/orders", order).json["order_ref"]
+    assert cloud.user.post(f"{secret}/metadata".removeprefix("http://cloud.test"), {"key": "key", "value": "x"}).status == 201
     cloud.settle()
     return {
         "network": {
@@ -102,7 +111,11 @@ def furnish(cloud):
         },
         "volume": {
             "volume_id": volume, "snapshot_id": snapshot, "transfer_id": transfer, "project_id": project, "key": "key",
-            "attachment_id": attachment.json["attachment"]["id"],
+            "attachment_id": attachment.json["attachment"]["id"], "backup_id": backup,
+        },
+        "keys": {
+            "secret_id": secret.rpartition("/")[2], "container_id": container.rpartition("/")[2], "order_id": ordered.rpartition("/")[2],
+            "project_id": project, "key": "key",
         },
         "image": {"image_id": image, "tag": "blue", "store": "file", "member_id": project},
         "identity": {

@@ -10,24 +10,24 @@ from andromede.http import faults
 from andromede.http.api import Api
 from andromede.http.policy import Level, Policy
 
-root = Api("key-manager", type="key-manager", prefix="/key-manager", fault=faults.key_manager)
-api = Api("key-manager", type="key-manager", prefix="/key-manager/v1", fault=faults.key_manager)
+root = Api("keys", type="key-manager", prefix="/key-manager", fault=faults.key_manager)
+api = Api("keys", type="key-manager", prefix="/key-manager/v1", fault=faults.key_manager)
 MOST = 100
 
 
 def reader(name: str) -> Policy:
     """May be read by a reader of the project."""
-    return Policy(f"key-manager:{name}", Level.READER)
+    return Policy(f"keys:{name}", Level.READER)
 
 
 def member(name: str) -> Policy:
     """May be done by a member of the project."""
-    return Policy(f"key-manager:{name}", Level.MEMBER)
+    return Policy(f"keys:{name}", Level.MEMBER)
 
 
 def admin(name: str) -> Policy:
     """For the operators of the cloud."""
-    return Policy(f"key-manager:{name}", Level.ADMIN)
+    return Policy(f"keys:{name}", Level.ADMIN)
 
 
 def ref(ctx: Context, kind: str, id_: str) -> str:

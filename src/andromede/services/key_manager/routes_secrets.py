@@ -29,13 +29,13 @@ def _version(ctx: Context) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@root.get("", policy=Policy("key-manager:versions", Level.PUBLIC), tx="none")
+@root.get("", policy=Policy("keys:versions", Level.PUBLIC), tx="none")
 def list_versions(ctx: Context) -> Response:
     """The versions of Key Manager."""
     return Response({"versions": [_version(ctx)]}, status=300)
 
 
-@api.get("", policy=Policy("key-manager:version", Level.PUBLIC), tx="none")
+@api.get("", policy=Policy("keys:version", Level.PUBLIC), tx="none")
 def show_version(ctx: Context) -> dict[str, Any]:
     """Version 1."""
     return {"version": _version(ctx)}
