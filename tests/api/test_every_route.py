@@ -86,6 +86,9 @@ def furnish(cloud):
     held = make(f"{v}/volumes", "volume", size=1)
     cloud.settle()
     backup = make(f"{v}/backups", "backup", volume_id=held)
+    shape = cloud.admin.post(f"{v}/group_types", {"group_type": {"name": "gt", "group_specs": {"key": "x"}}}, headers=newer).json["group_type"]["id"]
+    wanted = {"group_type": shape, "volume_types": ["__DEFAULT__"], "name": "g"}
+    together = cloud.user.post(f"{v}/groups", {"group": wanted}, headers=newer).json["group"]["id"]
     k = "/key-manager/v1"
     secret = cloud.user.post(f"{k}/secrets", {"name": "s", "payload": "x", "payload_content_type": "text/plain"}).json["secret_ref"]
     container = cloud.user.post(f"{k}/containers", {"type": "generic", "secret_refs": [{"secret_ref": secret}]}).json["container_ref"]
@@ -111,7 +114,7 @@ def furnish(cloud):
         },
         "volume": {
             "volume_id": volume, "snapshot_id": snapshot, "transfer_id": transfer, "project_id": project, "key": "key",
-            "attachment_id": attachment.json["attachment"]["id"], "backup_id": backup,
+            "attachment_id": attachment.json["attachment"]["id"], "backup_id": backup, "group_id": together,
         },
         "keys": {
             "secret_id": secret.rpartition("/")[2], "container_id": container.rpartition("/")[2], "order_id": ordered.rpartition("/")[2],

@@ -2,10 +2,15 @@
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
+from andromede.db.engine import Database
+from andromede.drivers.seal import from_file
 from andromede.run import supervisor
+from andromede.services.key_manager.tables import secret
 from tests.host.test_cloud import address, bonjour, reachable, until
 
 V, C = "/volume/v3", "/compute/v2.1"
@@ -147,3 +152,63 @@ def kill(real, name):
     """End one of our processes at once; it is started again."""
     (one,) = [one for one in supervisor.status(real.home.run)["programs"] if one["name"] == name]
     os.kill(one["pid"], signal.SIGKILL)
+
+
+def encrypted_type(real):
+    """A type whose volumes are encrypted, with a limit on writing that a guest can feel."""
+    if found := [one for one in real.admin.get(f"{V}/types")["volume_types"] if one["name"] == "sealed"]:
+        return found[0]["id"]
+    made = real.admin.post(f"{V}/types", {"volume_type": {"name": "sealed"}})["volume_type"]["id"]
+    wanted = {"provider": "luks", "control_location": "front-end", "key_size": 256, "cipher": "aes-xts-plain64"}
+    real.admin.post(f"{V}/types/{made}/encryption", {"encryption": wanted})
+    specs = real.admin.post(f"{V}/qos-specs", {"qos_specs": {"name": "slow", "consumer": "front-end", "write_bytes_sec": str(2 << 20)}})["qos_specs"]
+    real.admin.get(f"{V}/qos-specs/{specs['id']}/associate?vol_type_id={made}")
+    return made
+
+
+def test_an_encrypted_volume_is_snapshotted_enlarged_and_limited_in_use(real):
+    server = bonjour(real)
+    reachable(real, server)
+    id_ = volume(real, volume_type=encrypted_type(real))
+    attach(real, server, id_)
+    device = device_of(real, server, id_)
+    run(real, server, f"echo BEFORE-THE-SNAPSHOT | sudo dd of=/dev/{device} conv=fsync 2>/dev/null")
+    on_disk = b"".join(path.read_bytes() for path in (real.home.volumes / id_).iterdir())
+    assert b"BEFORE-THE-SNAPSHOT" not in on_disk
+    kept = real.user.post(f"{V}/snapshots", {"snapshot": {"volume_id": id_, "force": True}})["snapshot"]["id"]
+    until(lambda: real.user.get(f"{V}/snapshots/{kept}")["snapshot"]["status"] == "available", 60)
+    run(real, server, f"echo AFTERWARDS-IT-CHANGED | sudo dd of=/dev/{device} conv=fsync 2>/dev/null")
+    before = float(run(real, server, "cut -d' ' -f1 /proc/uptime"))
+    run(real, server, f"sudo dd if=/dev/urandom of=/dev/{device} bs=1M seek=8 count=8 conv=fsync 2>/dev/null")
+    assert float(run(real, server, "cut -d' ' -f1 /proc/uptime")) - before > 3, "8 MiB at 2 MiB/s take 4 s"
+    older = ready(real, real.user.post(f"{V}/volumes", {"volume": {"snapshot_id": kept}})["volume"]["id"], seconds=120)
+    attach(real, server, older)
+    second = device_of(real, server, older)
+    assert run(real, server, f"sudo head -c 19 /dev/{second}") == "BEFORE-THE-SNAPSHOT"
+    detach(real, server, older)
+    newer = {"openstack-api-version": "volume 3.70"}
+    real.user._call("POST", f"{V}/volumes/{id_}/action", {"os-extend": {"new_size": 2}}, newer)
+    until(lambda: run(real, server, f"cat /sys/block/{device}/size") == str(2 << 21), 60)
+    ready(real, id_, "in-use")
+    detach(real, server, id_)
+    real.user.delete(f"{V}/snapshots/{kept}")
+    until(lambda: kept not in [one["id"] for one in real.user.get(f"{V}/snapshots")["snapshots"]], 60)
+    remove(real, id_, older)
+
+
+def test_no_passphrase_is_in_a_ledger_a_record_a_log_or_a_process_list(real):
+    server, id_ = bonjour(real), volume(real, volume_type=encrypted_type(real))
+    reachable(real, server)
+    attach(real, server, id_)
+    database = Database(real.home.database_url)
+    with database.read() as db:
+        sealed = db.scalars(select(secret.c.payload).where(secret.c.hidden)).all()
+    database.close()
+    sealer = from_file(real.home.secrets_key)
+    words = [sealer.passphrase(one) for one in sealed] + [sealer.open(one) for one in sealed]
+    kept = [real.home.host_state / "ledger", *real.home.logs.glob("*.log"), *(real.home.host_state / "guests").rglob("*.json")]
+    told = [path.read_bytes() for path in kept] + [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+    assert words
+    assert not any(word in text for word in words for text in told)
+    detach(real, server, id_)
+    remove(real, id_)

@@ -5,6 +5,8 @@ from andromede.services.volume import (
     routes_actions,
     routes_attachments,
     routes_backups,
+    routes_group_types,
+    routes_groups,
     routes_misc,
     routes_quotas,
     routes_snapshots,
@@ -16,6 +18,6 @@ from andromede.services.volume import (
 
 MODULES = (
     routes_volumes, routes_actions, routes_snapshots, routes_types, routes_type_more, routes_attachments, routes_quotas, routes_misc,
-    routes_transfers, routes_backups,
+    routes_transfers, routes_backups, routes_groups, routes_group_types,
 )  # fmt: skip
 APIS = (api.root, api.api)

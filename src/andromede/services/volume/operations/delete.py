@@ -4,7 +4,7 @@ from sqlalchemy import Connection, delete, select
 
 from andromede.engine.model import Kind, Later, Step, Work
 from andromede.services.key_manager import service as keys
-from andromede.services.volume import messages, waiting
+from andromede.services.volume import groups_of, messages, waiting
 from andromede.services.volume.tables import snapshot, volume
 
 
@@ -39,6 +39,7 @@ def _erase(work: Work) -> Later | None:
         row = db.execute(select(volume).where(volume.c.id == work.resource)).first()
         if row is not None:
             db.execute(delete(volume).where(volume.c.id == row.id))
+            groups_of.tidy(db, row.group_id)
             keys.forget(db, row.key_id)
 
     work.then(commit)

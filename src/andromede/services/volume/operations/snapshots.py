@@ -6,7 +6,7 @@ from sqlalchemy import Connection, delete, select, update
 
 from andromede.core.clock import now
 from andromede.engine.model import Kind, Later, Step, Work
-from andromede.services.volume import messages, waiting
+from andromede.services.volume import groups_of, messages, waiting
 from andromede.services.volume.tables import snapshot
 
 
@@ -72,8 +72,11 @@ def _drop(work: Work) -> Later | None:
 
 
 def _erase(work: Work) -> Later | None:
+    one = _row(work)
+
     def commit(db: Connection) -> None:
         db.execute(delete(snapshot).where(snapshot.c.id == work.memo["snapshot"]))
+        groups_of.tidy_snapshot(db, one.group_snapshot_id if one is not None else None)
 
     work.then(commit)
     return None
