@@ -53,5 +53,5 @@ class ComputeHosts:
         row = db.execute(select(server).where(server.c.id == server_id)).first()
         if row is not None:
             moment = now()
-            values = {"project_id": row.project_id, "started": moment, "finished": moment, "result": "Success", "host": row.host}
-            db.execute(insert(action).values(server_id=server_id, action="extend_volume", request_id=request_id or "", **values))
+            values = {"project_id": row.project_id, "user_id": row.user_id, "started": moment, "finished": moment, "host": row.host}
+            db.execute(insert(action).values(server_id=server_id, action="extend_volume", request_id=request_id or "", result="Success", **values))

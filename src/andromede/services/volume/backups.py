@@ -1,6 +1,7 @@
 """The rules of backups: who sees one, making one of a volume, restoring it, and carrying its record to another cloud's database."""
 
 import base64
+import re
 from typing import Any
 
 import msgspec
@@ -16,7 +17,8 @@ from andromede.services.volume.tables import backup, snapshot
 from andromede.services.volume.volumes import Plan
 
 CONTAINER = "volumebackups"
-SERVICE = "andromede.chunked"
+_PREFIX = re.compile(r"volume_[0-9a-f-]{36}/\d{14}/backup_[0-9a-f-]{36}/")
+SERVICE = "cinder.backup.drivers.andromede"
 
 
 def find(ctx: Context, backup_id: str) -> Any:
@@ -56,6 +58,7 @@ def create(
             parent_id=parent["id"] if parent is not None else None, name=name, description=description, zone=row["zone"],
             container=container or (parent["container"] if parent is not None else CONTAINER),
             prefix=f"volume_{row['id']}/{moment:%Y%m%d%H%M%S}/backup_{id_}/", size=row["size"], status="creating", metadata=metadata,
+            of_volume={"metadata": row["metadata"], "image": row["image"], "bootable": row["bootable"]},
             sealed=sealed, data_timestamp=taken or moment, created=moment,
         )
     )  # fmt: skip
@@ -99,7 +102,9 @@ def restore(ctx: Context, row: Any, volume_id: str | None, name: str | None) -> 
 
 def fill(ctx: Context, volume_id: str, backup_id: str) -> None:
     """Have a new volume made from a backup."""
-    waiting.write(ctx.db, volume_id, status="restoring-backup")
+    kept = ctx.db.scalar(select(backup.c.of_volume).where(backup.c.id == backup_id)) or {}
+    known = {name: kept[name] for name in ("metadata", "image", "bootable") if kept.get(name)}
+    waiting.write(ctx.db, volume_id, status="restoring-backup", **known)
     ctx.db.execute(backup.update().where(backup.c.id == backup_id).values(status="restoring"))
     _submit(ctx, operations.RESTORE, volume_id, ctx.project_id, {"backup": backup_id, "fresh": True})
 
@@ -122,7 +127,7 @@ def dependents(ctx: Context, backup_id: str) -> int:
 
 _CARRIED = (
     "id", "volume_id", "snapshot_id", "parent_id", "name", "description", "container", "prefix", "zone", "size", "objects", "metadata", "sealed",
-    "data_timestamp", "project_id", "user_id", "created",
+    "of_volume", "data_timestamp", "project_id", "user_id", "created",
 )  # fmt: skip
 
 
@@ -149,6 +154,7 @@ class _Record(msgspec.Struct, forbid_unknown_fields=True):
     description: str | None = None
     zone: str | None = None
     sealed: bytes | None = None
+    of_volume: dict[str, Any] | None = None
 
 
 def bring(ctx: Context, text: str) -> str:
@@ -162,7 +168,7 @@ def bring(ctx: Context, text: str) -> str:
         raise BadRequest("Invalid input: the record of a backup cannot be read.") from error
     if ctx.db.execute(select(backup.c.id).where(backup.c.id == one.id)).first() is not None:
         raise BadRequest(f"Invalid backup: backup {one.id} is known already.")
-    if not is_id(one.id) or not one.prefix.endswith(f"/backup_{one.id}/") or one.project_id != ctx.project_id:
+    if not is_id(one.id) or not _PREFIX.fullmatch(one.prefix) or one.project_id != ctx.project_id:
         raise BadRequest("Invalid input: the record of a backup is not one of this project.")
     values = {name: getattr(one, name) for name in _CARRIED if name not in moments}
     ctx.db.execute(insert(backup).values(status="available", **values, **moments))

@@ -293,7 +293,7 @@ def _detach(ctx: Context, row: Any, attachment_id: Any) -> None:
         raise NotFound(f"Volume attachment could not be found with filter: attachment_id = {attachment_id}.")
     if len(chosen) > 1:
         raise BadRequest("Invalid volume: Detach volume failed: More than one attachment, but no attachment_id provided.")
-    if not chosen and row["status"] not in ("in-use", "detaching"):
+    if not chosen and row["status"] not in ("in-use", "detaching", "available"):
         volumes.require(row, "detach", "in-use", "detaching")
     for one in chosen:
         if one.server_id is not None and ctx.parts.carriers.has(ctx.db, one.server_id, row["id"]):

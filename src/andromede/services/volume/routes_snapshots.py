@@ -241,7 +241,8 @@ def update_status(ctx: Context, snapshot_id: str, body: UpdateStatus) -> None:
     allowed = {"creating": ("creating", "available", "error"), "deleting": ("deleting", "error_deleting")}.get(row["status"])
     if allowed is None or body.status not in allowed:
         raise BadRequest(f"Invalid snapshot: its status cannot be changed from {row['status']} to {body.status}.")
-    write(ctx.db, row["id"], status=body.status)
+    progress = {"progress": body.progress} if isinstance(body.progress, str) else {}
+    write(ctx.db, row["id"], status=body.status, **progress)
 
 
 @api.action(_ACTION, "os-force_delete", policy=admin("snapshots:force_delete"))

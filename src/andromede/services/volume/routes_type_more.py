@@ -14,7 +14,7 @@ from andromede.http import paging
 from andromede.http.wire import Body
 from andromede.services.identity import service as identity
 from andromede.services.volume import types
-from andromede.services.volume.api import MOST, admin, api, links
+from andromede.services.volume.api import MOST, admin, api, links, when
 from andromede.services.volume.tables import default_type, qos, volume, volume_type
 
 _ENCRYPTION = "/types/{type_id}/encryption"
@@ -66,8 +66,7 @@ def show_encryption(ctx: Context, type_id: str) -> dict[str, Any]:
     kept = types.find(ctx, type_id).encryption
     if not kept:
         return {}
-    moments = {"created_at": kept.get("created_at"), "updated_at": None, "deleted_at": None, "deleted": False}
-    return {"volume_type_id": type_id, **moments, **{name: value for name, value in kept.items() if name != "created_at"}}
+    return {"volume_type_id": type_id, "updated_at": None, "deleted_at": None, "deleted": False, **kept}
 
 
 @api.get(_ENCRYPTION + "/{encryption_id}", policy=admin("type_encryption:show_item"))
@@ -95,7 +94,8 @@ def create_encryption(ctx: Context, type_id: str, body: Encryption) -> dict[str,
         raise BadRequest("Invalid input for field/attribute encryption. 'control_location' is a required property")
     blank = {"cipher": None, "key_size": None}
     kept = blank | _checked(_given(body.encryption)) | {"encryption_id": new_id()}
-    ctx.db.execute(update(volume_type).where(volume_type.c.id == row.id).values(encryption=kept, updated=now()))
+    whole = kept | {"created_at": when(now())}
+    ctx.db.execute(update(volume_type).where(volume_type.c.id == row.id).values(encryption=whole, updated=now()))
     return {"encryption": {"volume_type_id": row.id, **kept}}
 
 

@@ -109,6 +109,7 @@ snapshot = Table(
     Column("status", String(32), nullable=False),
     Column("metadata", Json, nullable=False),
     Column("group_snapshot_id", _ID, index=True),
+    Column("progress", String(10)),  # none: what follows from the status
     Column("purpose", _ID, index=True),  # what a passing one is for: nobody sees it
     Column("placed", Boolean, nullable=False, default=False),
     Column("counted", Boolean, nullable=False, default=True),
@@ -151,6 +152,7 @@ backup = Table(
     Column("status", String(32), nullable=False),
     Column("fail_reason", Text),
     Column("metadata", Json, nullable=False),
+    Column("of_volume", Json),  # its metadata, image metadata and whether it was bootable
     Column("sealed", LargeBinary),  # the passphrase of what an encrypted volume's was
     Column("data_timestamp", Moment),
     Column("created", Moment, nullable=False),

@@ -92,7 +92,7 @@ def snapshot(ctx: Context, row: Any, *, whole: bool = True) -> dict[str, Any]:
     }  # fmt: skip
     if whole:
         out |= {
-            "os-extended-snapshot-attributes:progress": "100%" if row["status"] == "available" else "0%",
+            "os-extended-snapshot-attributes:progress": row["progress"] or ("100%" if row["status"] == "available" else "0%"),
             "os-extended-snapshot-attributes:project_id": row["project_id"],
         }
     if ctx.at_least("3.14"):

@@ -197,7 +197,10 @@ RESTORE = Kind(
 
 def _remove(work: Work) -> Later | None:
     one = _row(work)
-    _vault(work, one).remove(one.prefix)
+    with work.database.read() as db:
+        shared = db.execute(select(backup.c.id).where(backup.c.prefix == one.prefix, backup.c.id != one.id)).first()
+    if shared is None:  # a record that was imported beside the first may still need the objects
+        _vault(work, one).remove(one.prefix)
     return None
 
 
