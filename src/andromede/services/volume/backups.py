@@ -168,8 +168,8 @@ def bring(ctx: Context, text: str) -> str:
         raise BadRequest("Invalid input: the record of a backup cannot be read.") from error
     if ctx.db.execute(select(backup.c.id).where(backup.c.id == one.id)).first() is not None:
         raise BadRequest(f"Invalid backup: backup {one.id} is known already.")
-    if not is_id(one.id) or not _PREFIX.fullmatch(one.prefix) or one.project_id != ctx.project_id:
-        raise BadRequest("Invalid input: the record of a backup is not one of this project.")
+    if not is_id(one.id) or not _PREFIX.fullmatch(one.prefix):
+        raise BadRequest("Invalid input: the record of a backup is not one of this cloud's.")
     values = {name: getattr(one, name) for name in _CARRIED if name not in moments}
     ctx.db.execute(insert(backup).values(status="available", **values, **moments))
     return one.id

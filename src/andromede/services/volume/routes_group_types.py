@@ -66,8 +66,9 @@ def create_group_type(ctx: Context, body: CreateType) -> dict[str, Any]:
 def list_group_types(ctx: Context) -> dict[str, Any]:
     """The types of groups that the caller may use."""
     query = select(group_type)
-    if not ctx.caller.admin or (ctx.query.get("is_public") or "").lower() != "none":
-        query = query.where(group_type.c.public)
+    asked = (ctx.query.get("is_public") or "true").lower() if ctx.caller.admin else "true"
+    if asked != "none":
+        query = query.where(group_type.c.public == truth(asked, "is_public"))
     found = listing.page(ctx, query, group_type, "group_types", columns={}, sortable={"name": group_type.c.name}, project=False)
     return {"group_types": [_type_view(row) for row in found.rows]}
 
