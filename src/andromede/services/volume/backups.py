@@ -96,7 +96,7 @@ def restore(ctx: Context, row: Any, volume_id: str | None, name: str | None) -> 
     volumes.unread(ctx.db, target["id"])
     waiting.write(ctx.db, target["id"], status="restoring-backup", previous="available")
     ctx.db.execute(backup.update().where(backup.c.id == row["id"]).values(status="restoring"))
-    _submit(ctx, operations.RESTORE, target["id"], target["project_id"], {"backup": row["id"], "fresh": False})
+    _submit(ctx, operations.RESTORE, target["id"], target["project_id"], {"backup": row["id"], "make": target["make"] + 1})
     return str(target["id"])
 
 
@@ -106,7 +106,7 @@ def fill(ctx: Context, volume_id: str, backup_id: str) -> None:
     known = {name: kept[name] for name in ("metadata", "image", "bootable") if kept.get(name)}
     waiting.write(ctx.db, volume_id, status="restoring-backup", **known)
     ctx.db.execute(backup.update().where(backup.c.id == backup_id).values(status="restoring"))
-    _submit(ctx, operations.RESTORE, volume_id, ctx.project_id, {"backup": backup_id, "fresh": True})
+    _submit(ctx, operations.RESTORE, volume_id, ctx.project_id, {"backup": backup_id, "make": 1})
 
 
 def remove(ctx: Context, row: Any, *, force: bool = False) -> None:

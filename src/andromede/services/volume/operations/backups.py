@@ -133,8 +133,7 @@ def _open(work: Work) -> Later | None:
     """Have the host take what is written to a stage of the volume."""
     row = waiting.read(work)
     if row.stage != work.id:
-        work.memo["make"] = row.make
-        waiting.change(work, stage=work.id, placed=True, make=0 if work.memo["fresh"] else row.make)
+        waiting.change(work, stage=work.id, placed=True, make=work.memo["make"] - 1)
         return Later(0.0)
     return waiting.reached(work, row, lambda _seen: True)
 
@@ -159,7 +158,7 @@ def _make(work: Work) -> Later | None:
     row, one = waiting.read(work), _row(work)
     if row.source is None:
         source = block.Source(stage=work.id, secret=one.sealed or b"")
-        waiting.change(work, source=msgspec.to_builtins(source), make=work.memo["make"] + (0 if work.memo["fresh"] else 1))
+        waiting.change(work, source=msgspec.to_builtins(source), make=work.memo["make"])
         return Later(0.0)
     return waiting.reached(work, row, lambda seen: seen.seen_made >= seen.make)
 
