@@ -26,7 +26,7 @@ BODILESS = re.compile(
     r"PUT /(?!image/v2/metadefs/).*/(tags|roles|implies|groups/{group_id}/users)/{\w+}(/inherited_to_projects)?"
     r"|POST /image/v2/images/{image_id}/actions/(de|re)activate|POST /image/v2/metadefs/namespaces/{namespace}/tags/{name}"
     r"|POST /compute/v2.1/servers/{server_id}/action (os-start|os-stop|pause|unpause|unlock|forceDelete|suspend|resume|"
-    r"confirmResize|revertResize|unrescue|shelve|shelveOffload|restore)"
+    r"confirmResize|revertResize|unrescue|shelve|shelveOffload|restore|injectNetworkInfo)"
 )
 FOR_ONESELF = "POST /identity/v3/users/{user_id}/application_credentials"
 COMMON = {"project_id", "domain_id", "role_id", "name", "tag", "key", "label", "store", "request_id", "member_id"}

@@ -234,7 +234,7 @@ def start_server(ctx: Context, server_id: str) -> None:
 def stop_server(ctx: Context, server_id: str) -> None:
     """Ask the guest to shut down, and end it if it does not."""
     row = _mine(ctx, server_id)
-    state.require(row, "stop", "active", "rescued", "error")
+    state.require(row, "stop", "active", "error")
     life.power(ctx, row, "stop", "powering-off", power="stopped", soft=True)
 
 
