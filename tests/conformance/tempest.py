@@ -28,8 +28,8 @@ def wanted(name: str) -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def configure(path: Path, *, url: str, password: str, admin: Any, lock: Path) -> None:
-    """Write a tempest.conf for the cloud at `url`; `admin` is a signed-in client."""
+def configure(path: Path, *, url: str, password: str, admin: Any, lock: Path, validation: bool = True) -> None:
+    """Write a tempest.conf for the cloud at `url`; `admin` is a signed-in client. validation: whether guests are signed in to."""
     image = admin.get("/image/v2/images?name=petit")["images"][0]["id"]
     public = admin.get("/network/v2.0/networks?name=public")["networks"][0]["id"]
     flavors = {one["name"]: one["id"] for one in admin.get("/compute/v2.1/flavors")["flavors"]}
@@ -68,7 +68,8 @@ def configure(path: Path, *, url: str, password: str, admin: Any, lock: Path) ->
             "api_extensions": ",".join(extensions), "ipv6": True, "ipv6_subnet_attributes": True, "port_security": True, "floating_ips": True,
         },
         "validation": {
-            "run_validation": True, "image_ssh_user": "petit", "ssh_timeout": _SSH_SECONDS, "connect_timeout": 60, "ping_timeout": _SSH_SECONDS,
+            "run_validation": validation, "image_ssh_user": "petit", "image_alt_ssh_user": "petit",
+            "ssh_timeout": _SSH_SECONDS, "connect_timeout": 60, "ping_timeout": _SSH_SECONDS,
             "connect_method": "floating", "auth_method": "keypair", "network_for_ssh": "public", "ssh_key_type": "ecdsa",
         },
         "scenario": {"dhcp_client": "udhcpc"},
