@@ -37,7 +37,7 @@ def install() -> bool:
     try:
         print(f"Installing Placement into {venv}", flush=True)
         subprocess.run([python, "-m", "venv", "--clear", venv], check=True, capture_output=True, timeout=120)
-        subprocess.run([venv / "bin" / "pip", "install", "-q", *_PYTHON], check=True, capture_output=True, timeout=1800)
+        subprocess.run([venv / "bin" / "pip", "install", "-q", "--no-cache-dir", *_PYTHON], check=True, capture_output=True, timeout=1800)
     except (OSError, subprocess.SubprocessError) as error:
         said = getattr(error, "stderr", None) or b""
         lib.skip(f"Placement cannot be had here: {error} {said[-400:].decode(errors='replace')}")

@@ -5,10 +5,14 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
+
+from andromede.run.guest_images import register
+from andromede.run.images import build
 
 LISTS = Path(__file__).parent / "lists"
 _SSH_SECONDS = 300
@@ -28,9 +32,10 @@ def wanted(name: str) -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def configure(path: Path, *, url: str, password: str, admin: Any, lock: Path) -> None:
-    """Write a tempest.conf for the cloud at `url`; `admin` is a signed-in client."""
+def configure(path: Path, *, url: str, password: str, admin: Any, lock: Path, validation: bool = True) -> None:
+    """Write a tempest.conf for the cloud at `url`; `admin` is a signed-in client. validation: whether guests are signed in to."""
     image = admin.get("/image/v2/images?name=petit")["images"][0]["id"]
+    other = _other_image(admin)
     public = admin.get("/network/v2.0/networks?name=public")["networks"][0]["id"]
     flavors = {one["name"]: one["id"] for one in admin.get("/compute/v2.1/flavors")["flavors"]}
     extensions = [one["alias"] for one in admin.get("/network/v2.0/extensions")["extensions"]]
@@ -48,7 +53,7 @@ def configure(path: Path, *, url: str, password: str, admin: Any, lock: Path) ->
             "security_compliance": False, "external_idp": False,
         },
         "compute": {
-            "image_ref": image, "image_ref_alt": image, "flavor_ref": flavors["petit-2"], "flavor_ref_alt": flavors["petit-4"],
+            "image_ref": image, "image_ref_alt": other, "flavor_ref": flavors["petit-2"], "flavor_ref_alt": flavors["petit-4"],
             "build_timeout": _SSH_SECONDS, "build_interval": 1, "fixed_network_name": "private", "min_compute_nodes": 1,
             "min_microversion": "2.1", "max_microversion": "2.96",
         },
@@ -68,7 +73,8 @@ def configure(path: Path, *, url: str, password: str, admin: Any, lock: Path) ->
             "api_extensions": ",".join(extensions), "ipv6": True, "ipv6_subnet_attributes": True, "port_security": True, "floating_ips": True,
         },
         "validation": {
-            "run_validation": True, "image_ssh_user": "petit", "ssh_timeout": _SSH_SECONDS, "connect_timeout": 60, "ping_timeout": _SSH_SECONDS,
+            "run_validation": validation, "image_ssh_user": "petit", "image_alt_ssh_user": "petit",
+            "ssh_timeout": _SSH_SECONDS, "connect_timeout": 60, "ping_timeout": _SSH_SECONDS,
             "connect_method": "floating", "auth_method": "keypair", "network_for_ssh": "public", "ssh_key_type": "ecdsa",
         },
         "scenario": {"dhcp_client": "udhcpc"},
@@ -84,6 +90,13 @@ def configure(path: Path, *, url: str, password: str, admin: Any, lock: Path) ->
     with path.open("w") as file:
         parser.write(file)
     path.chmod(0o600)
+
+
+def _other_image(admin: Any) -> str:
+    """The id of a second image to boot from: petit again, under another name."""
+    cache = Path(os.environ.get("ANDROMEDE_CACHE", "/var/cache/andromede"))
+    built = build("petit", cache, lambda _text, _part: None)
+    return str(register(admin, replace(built, name="petit-alt"))["id"])
 
 
 def run(folder: Path, ids: list[str], *, workers: int = 2, seconds: float = 3000) -> Outcome:

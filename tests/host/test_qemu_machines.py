@@ -11,7 +11,7 @@ import pytest
 from andromede.core.errors import DriverError
 from andromede.core.ids import new_id, tap_name
 from andromede.core.units import MIB
-from andromede.drivers.hypervisor import Disk, Nic, Power, State
+from andromede.drivers.hypervisor import Capture, Disk, Nic, Power, State
 from andromede.drivers.hypervisor.qemu import tpm
 from tests.host.hypervisors import HAVE_QEMU, WHY_NOT
 from tests.host.test_hypervisor_contract import asked
@@ -113,3 +113,46 @@ async def test_what_does_not_go_together_is_refused(world):
     for values in ({"secure_boot": True}, {"machine": "sparc"}, {"tpm": "1.2"}, {"video": "cga"}, older):
         with pytest.raises(DriverError):
             await world.driver.ensure(world.guest(**values))
+
+
+@alone
+async def test_memory_that_cannot_be_read_is_told_of_and_a_restart_helps(world):
+    guest = world.guest()
+    await world.until(guest, State.RUNNING)
+    await world.until(asked(guest, power=Power.SUSPENDED), State.SUSPENDED)
+    state = world.folder / guest.id / "memory.state"
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(DriverError):
+        await world.driver.ensure(guest)
+    assert (await world.seen(guest.id)).state is State.SUSPENDED
+    await world.until(asked(guest, boots=1), State.RUNNING)
+    assert not state.exists()
+
+
+@alone
+async def test_copies_that_cannot_be_made_say_why(world):
+    guest = world.guest()
+    await world.until(guest, State.RUNNING)
+    nowhere = Capture(id="one", disk=guest.disks[0].id, path=str(world.folder / "none" / "copy"))
+    seen = await world.driver.ensure(asked(guest, captures=(nowhere,)))
+    assert seen.captures["one"]
+    stopped = asked(guest, power=Power.STOPPED, captures=(Capture(id="two", disk=guest.disks[0].id, path=nowhere.path),))
+    await world.until(stopped, State.STOPPED)
+    for _ in range(100):
+        if (seen := await world.driver.ensure(stopped)).captures.get("two"):
+            break
+    assert seen.captures["two"]
+    assert (await world.driver.ensure(asked(guest, power=Power.STOPPED))).captures == {}
+
+
+@alone
+async def test_a_point_that_is_not_there_is_told_of(world):
+    guest = world.guest()
+    (root,) = guest.disks
+    gone = Disk(id="root.1", size=root.size, base=root.base, past=("nothing", "before"))
+    with pytest.raises(DriverError, match="go back"):
+        await world.driver.ensure(asked(guest, disks=(gone,)))
+    await world.until(guest, State.RUNNING)
+    with pytest.raises(DriverError):
+        await world.driver.ensure(asked(guest, boots=1, disks=(Disk(id="root.1", size=root.size, base=root.base, past=(root.id, "before")),)))
+    await world.until(asked(guest, boots=2), State.RUNNING)

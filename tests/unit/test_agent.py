@@ -17,9 +17,9 @@ from andromede.agent.images import ImageCache
 from andromede.agent.ledger import Ledger
 from andromede.agent.metadata import PASSWORD, Posted, lookup
 from andromede.agent.server import serve
-from andromede.core.errors import DriverError, Unavailable
+from andromede.core.errors import Conflict, DriverError, Unavailable
 from andromede.drivers.host import Desired, Image, Nic, Wish
-from andromede.drivers.hypervisor import Power, State
+from andromede.drivers.hypervisor import Capture, Power, State
 from andromede.drivers.hypervisor.fake import Fake
 from andromede.drivers.network import MetadataEnd, link_local
 from andromede.drivers.network.fake import FakePlug
@@ -327,3 +327,30 @@ def test_a_password_that_a_guest_posts_is_kept_reported_and_forgotten_with_it(ag
     assert agent.metadata.documents["n1", "10.0.0.5"][PASSWORD] == b"word"
     hosts.push("here", Desired(generation=3))
     assert until(hosts, lambda found, _: not found).passwords == {}
+
+
+def test_a_console_is_joined_with_a_link_of_its_own(agent, hosts):
+    with pytest.raises(Conflict):
+        hosts.open("here", GUEST, "vnc")
+    hosts.push("here", Desired(generation=1, guests=(wish(),)))
+    until(hosts, lambda found, _: GUEST in found and found[GUEST].state is State.RUNNING)
+    with hosts.open("here", GUEST, "serial") as line:
+        line.settimeout(5)
+        said = line.recv(100)
+        assert said.startswith(b"guest-")
+        line.sendall(b"typed")
+        assert line.recv(100) == b"typed"
+    with pytest.raises(Unavailable):
+        hosts.open("nowhere", GUEST, "serial")
+
+
+def test_a_copy_of_a_disk_is_asked_for_and_told_of(agent, hosts, tmp_path):
+    copy = Capture(id="one", disk=GUEST, path=str(tmp_path / "copy"))
+    hosts.push("here", Desired(generation=1, guests=(wish(captures=(copy,)),)))
+    until(hosts, lambda found, _: GUEST in found and found[GUEST].captures == {"one": ""})
+    assert (tmp_path / "copy").exists()
+    agent.hypervisor.fail_next("capture", GUEST, "No room.")
+    hosts.push("here", Desired(generation=2, guests=(wish(captures=(Capture(id="two", disk=GUEST, path=str(tmp_path / "two")),)),)))
+    until(hosts, lambda found, _: found[GUEST].captures == {"two": "No room."})
+    hosts.push("here", Desired(generation=3, guests=(wish(power=Power.SUSPENDED),)))
+    until(hosts, lambda found, _: found[GUEST].state is State.SUSPENDED and found[GUEST].captures == {})

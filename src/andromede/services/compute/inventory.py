@@ -37,10 +37,12 @@ def tell(db: Connection, row: Any, facts: Mapping[str, Any]) -> None:
             used = db.scalar(
                 select(func.coalesce(func.sum(allocation.c.used), 0)).where(allocation.c.host_id == row.id, allocation.c.resource_class == name)
             )
-            db.execute(insert(inventory).values(host_id=row.id, resource_class=name, total=total, reserved=0, ratio=ratio, used=used))
+            values = {"total": total, "reserved": 0, "ratio": ratio, "used": used, "free": total * ratio - float(used or 0)}
+            db.execute(insert(inventory).values(host_id=row.id, resource_class=name, **values))
         elif (known[name].total, known[name].ratio) != (total, ratio):
             here = (inventory.c.host_id == row.id, inventory.c.resource_class == name)
-            db.execute(update(inventory).where(*here).values(total=total, ratio=ratio))
+            free_now = (total - inventory.c.reserved) * ratio - inventory.c.used
+            db.execute(update(inventory).where(*here).values(total=total, ratio=ratio, free=free_now))
     _set_traits(db, row.id, set(facts.get("traits") or ()))
 
 
@@ -76,7 +78,7 @@ def hand_over(db: Connection, consumer_id: str, other_id: str) -> None:
 
 def _use(db: Connection, host_id: Any, name: str, amount: int) -> None:
     here = (inventory.c.host_id == host_id, inventory.c.resource_class == name)
-    db.execute(update(inventory).where(*here).values(used=inventory.c.used + amount))
+    db.execute(update(inventory).where(*here).values(used=inventory.c.used + amount, free=inventory.c.free - amount))
 
 
 def used(db: Connection) -> dict[str, Room]:

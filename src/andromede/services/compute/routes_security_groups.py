@@ -73,7 +73,7 @@ def list_of_server(ctx: Context, server_id: str) -> dict[str, Any]:
 def _mine(ctx: Context, server_id: str) -> None:
     row = servers.find(ctx, server_id)
     state.unlocked(row, admin=ctx.caller.admin)
-    state.require(row, "change security groups", "active", "stopped", "paused", "building", idle=False)
+    state.require(row, "change security groups", "active", "stopped", "paused", "suspended", "rescued", "resized", "building", idle=False)
 
 
 @api.action(_ACTION, "addSecurityGroup", policy=member("os-security-groups:add"))

@@ -95,7 +95,10 @@ def list_servers(ctx: Context) -> BriefAnswer:
 def list_servers_in_full(ctx: Context) -> ServersAnswer:
     """Servers in full, a page at a time."""
     page = listing.listing(ctx)
-    return ServersAnswer(servers=view.full(ctx, page.rows), servers_links=_next(ctx, page, "servers/detail"))
+    shown = view.full(ctx, page.rows)
+    for one in shown:
+        one.server_groups = UNSET
+    return ServersAnswer(servers=shown, servers_links=_next(ctx, page, "servers/detail"))
 
 
 def _next(ctx: Context, page: Any, path: str) -> list[Link]:
@@ -231,7 +234,7 @@ def start_server(ctx: Context, server_id: str) -> None:
 def stop_server(ctx: Context, server_id: str) -> None:
     """Ask the guest to shut down, and end it if it does not."""
     row = _mine(ctx, server_id)
-    state.require(row, "stop", "active", "rescued", "error")
+    state.require(row, "stop", "active", "error")
     life.power(ctx, row, "stop", "powering-off", power="stopped", soft=True)
 
 

@@ -20,6 +20,8 @@ from andromede.services.compute.tables_hosts import aggregate, aggregate_host, i
 
 ALIVE = timedelta(seconds=60)
 _NO_HOST = "No valid host was found. There are not enough hosts available."
+_FIRST = 20
+"""How many of the best hosts are looked at before all are."""
 _AGGREGATE = "aggregate_instance_extra_specs:"
 
 
@@ -37,27 +39,34 @@ def choose(
     amounts, extra_specs: of another flavor than the server's. avoid: a host that will not do. prefer: one that is taken where it
     will do. target: the only one that will.
     """
-    amounts = need(row) if amounts is None else amounts
-    found = [one for one in db.execute(_with_room(amounts)) if one.name != avoid and target in (None, one.name)]
     groups, extra = _group_hosts(db, row), _Extra.of(db, row, extra_specs)
     needed = devices.needed(db, row.id)
-    fitting = [one for one in found if _wanted(row, one, groups) and extra.suits(one) and needed <= {one.name}]
+
+    def suits(one: Any) -> bool:
+        return needed <= {one.name} and one.name != avoid and target in (None, one.name) and _wanted(row, one, groups) and extra.suits(one)
+
+    query = _with_room(need(row) if amounts is None else amounts)
+    if prefer is None and not groups.soft:
+        first = next((one for one in db.execute(query.limit(_FIRST)) if suits(one)), None)
+        if first is not None:
+            return str(first.name)
+    fitting = [one for one in db.execute(query) if suits(one)]
     if not fitting:
         raise Conflict(_NO_HOST)
     return str(max(fitting, key=lambda one: (one.name == prefer, _leaning(one, groups), one.free, one.name)).name)
 
 
 def _with_room(amounts: Mapping[str, int]) -> Select[Any]:
-    """Hosts that take servers and have these amounts left."""
+    """Hosts that take servers and have these amounts left, the one with the most free memory first."""
     moment = now()
-    have = {name: inventory.alias(name.lower()) for name in (VCPU, MEMORY, DISK)}
-    room = {name: (one.c.total - one.c.reserved) * one.c.ratio for name, one in have.items()}
-    query = select(host.c.id, host.c.name, host.c.zone, (room[MEMORY] - have[MEMORY].c.used).label("free"))
-    for name, one in have.items():
-        query = query.join(one, (one.c.host_id == host.c.id) & (one.c.resource_class == name))
-        if amounts.get(name):
-            query = query.where(room[name] - one.c.used >= amounts[name])
-    return query.where(host.c.enabled, ~host.c.forced_down, host.c.seen > moment - ALIVE, host.c.seen < moment + ALIVE)
+    have = {name: inventory.alias(name.lower()) for name in (MEMORY, VCPU, DISK)}
+    query = select(host.c.id, host.c.name, host.c.zone, have[MEMORY].c.free).select_from(have[MEMORY])
+    query = query.join(host, host.c.id == have[MEMORY].c.host_id)
+    for name in (VCPU, DISK):
+        query = query.join(have[name], (have[name].c.host_id == host.c.id) & (have[name].c.resource_class == name))
+    query = query.where(*(have[name].c.free >= amounts.get(name, 0) for name in have), have[MEMORY].c.resource_class == MEMORY)
+    query = query.where(host.c.enabled, ~host.c.forced_down, host.c.seen > moment - ALIVE, host.c.seen < moment + ALIVE)
+    return query.order_by(have[MEMORY].c.free.desc())
 
 
 def awaited(db: Connection) -> bool:
@@ -71,6 +80,11 @@ class _Group(msgspec.Struct, frozen=True):
     policy: str = ""
     most: int = 1
     members: dict[str, int] = {}
+
+    @property
+    def soft(self) -> bool:
+        """Whether it leans to some hosts more than to others."""
+        return self.policy.startswith("soft-")
 
 
 def _group_hosts(db: Connection, row: Any) -> _Group:

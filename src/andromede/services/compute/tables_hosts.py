@@ -1,10 +1,10 @@
 """Compute's rows of what hosts have, what of it is taken, and which hosts belong together.
 
 The shape is Placement's: a provider (a host) has inventories by resource class, consumers hold allocations of them, traits tell
-what else a host is. `used` is the sum of the allocations; `inventory.claim` and `inventory.free` alone write both.
+what else a host is. `used` is the sum of the allocations; `inventory.claim` and `inventory.free` alone change them, and `free`.
 """
 
-from sqlalchemy import BigInteger, Column, Float, ForeignKey, Integer, String, Table
+from sqlalchemy import BigInteger, Column, Float, ForeignKey, Index, Integer, String, Table
 
 from andromede.db.base import Json, Moment, metadata
 
@@ -24,6 +24,8 @@ inventory = Table(
     Column("reserved", BigInteger, nullable=False, default=0),
     Column("ratio", Float, nullable=False, default=1.0),
     Column("used", BigInteger, nullable=False, default=0),
+    Column("free", Float, nullable=False, default=0.0),  # (total - reserved) * ratio - used, in the order that hosts are looked at
+    Index("ix_compute_inventory_free", "resource_class", "free"),
 )
 
 allocation = Table(

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import or_, select, true
 
 from andromede.core.context import Context
-from andromede.core.errors import BadRequest, NotFound
+from andromede.core.errors import BadRequest, Conflict, NotFound
 from andromede.services.network import floatings, networks
 from andromede.services.network import routes_routers as routes
 from andromede.services.network.resource import find_own
@@ -87,7 +87,7 @@ def _by_address(ctx: Context, address: str) -> View:
 
 
 def lead(ctx: Context, server_id: str, address: str, inside: str | None) -> None:
-    """Lead a floating IP to a server: to `inside`, one of its addresses, or to its first. Raises NotFound, BadRequest."""
+    """Lead a floating IP to a server: to `inside`, one of its addresses, or to its first. Raises NotFound, BadRequest (in use, too)."""
     found = _by_address(ctx, address)
     query = select(fixed.c.port_id, fixed.c.address).join(port, port.c.id == fixed.c.port_id)
     query = query.where(port.c.device_id == server_id, port.c.device_owner.startswith("compute:"), fixed.c.address.contains("."))
@@ -97,12 +97,15 @@ def lead(ctx: Context, server_id: str, address: str, inside: str | None) -> None
     if row is None:
         raise BadRequest("No fixed IPs associated to instance" if inside is None else f"Specified fixed address {inside} not assigned to instance")
     change = FloatingChange(port_id=row.port_id, fixed_ip_address=row.address)
-    floatings.update(ctx, find_own(ctx, routes.FLOATING, found["id"]), change)
+    try:
+        floatings.update(ctx, find_own(ctx, routes.FLOATING, found["id"]), change)
+    except Conflict as error:
+        raise BadRequest(error.message) from error
 
 
 def unlead(ctx: Context, server_id: str, address: str) -> None:
     """Lead it nowhere. Raises NotFound, Conflict where it does not lead to the server."""
     found = _by_address(ctx, address)
     if found["instance_id"] != server_id:
-        raise BadRequest(f"Floating IP {address} is not associated with instance {server_id}.", status=409)
+        raise Conflict(f"Floating IP {address} is not associated with instance {server_id}.")
     floatings.update(ctx, find_own(ctx, routes.FLOATING, found["id"]), FloatingChange(port_id=None))

@@ -100,9 +100,13 @@ def upgrade() -> None:
     sa.Column('reserved', sa.BigInteger(), nullable=False),
     sa.Column('ratio', sa.Float(), nullable=False),
     sa.Column('used', sa.BigInteger(), nullable=False),
+    sa.Column('free', sa.Float(), nullable=False),
     sa.ForeignKeyConstraint(['host_id'], ['compute_host.id'], name=op.f('fk_compute_inventory_host_id'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('host_id', 'resource_class', name=op.f('pk_compute_inventory'))
     )
+    with op.batch_alter_table('compute_inventory', schema=None) as batch_op:
+        batch_op.create_index('ix_compute_inventory_free', ['resource_class', 'free'], unique=False)
+
     op.create_table('compute_trait',
     sa.Column('host_id', sa.String(length=36), nullable=False),
     sa.Column('name', sa.String(length=255), nullable=False),
@@ -155,6 +159,9 @@ def downgrade() -> None:
         batch_op.drop_column('own_zone')
 
     op.drop_table('compute_trait')
+    with op.batch_alter_table('compute_inventory', schema=None) as batch_op:
+        batch_op.drop_index('ix_compute_inventory_free')
+
     op.drop_table('compute_inventory')
     with op.batch_alter_table('compute_allocation', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_compute_allocation_host_id'))

@@ -24,20 +24,20 @@ async def start(*arguments: str) -> asyncio.subprocess.Process:
         raise DriverError("The program qemu-img is not installed on the host.") from error
 
 
-async def run(*arguments: str) -> None:
-    """Run it to its end. Raises DriverError."""
+async def run(*arguments: str, what: str = "The server could not be started") -> None:
+    """Run it to its end. what: could not be done, in the words of the DriverError that it raises."""
     process = await start(*arguments)
     _, errors = await process.communicate()
     if process.returncode != 0:
-        raise complaint(errors)
+        raise complaint(errors, what)
 
 
-def complaint(errors: bytes) -> DriverError:
+def complaint(errors: bytes, what: str = "A disk of the server could not be copied") -> DriverError:
     """What it said, for the public."""
     text = errors.decode(errors="replace")
     if "No space left" in text or "quota exceeded" in text:
         return DriverError("The host has no disk space left for the disk of the server.")
-    return DriverError(f"A disk of the server could not be made: {sanitise((text.strip().splitlines() or ['no reason given'])[-1])}")
+    return DriverError(f"{what}: {sanitise((text.strip().splitlines() or ['no reason given'])[-1])}")
 
 
 async def create(path: Path, size: int, *, base: str | None = None, base_format: str = "raw") -> None:
@@ -47,7 +47,7 @@ async def create(path: Path, size: int, *, base: str | None = None, base_format:
     if base is not None:
         arguments += ["-u", "-b", base, "-F", base_format]
     try:
-        await run(*arguments, str(fresh), str(size))
+        await run(*arguments, str(fresh), str(size), what="A disk of the server could not be made")
     except DriverError:
         fresh.unlink(missing_ok=True)
         raise

@@ -102,13 +102,17 @@ def restart(db: Connection, work: Work, **values: Any) -> None:
     hosts.changed(db, work.parts.operations, row.host)
 
 
-def reached(work: Work, row: Any) -> bool:
-    """Whether the guest is seen to be as its row wishes. Raises CloudError (409) where it will not come to that."""
+def reached(work: Work, row: Any, *, gone: bool = False) -> bool:
+    """Whether the guest is seen to be as its row wishes, in this run. Raises CloudError (409) where it will not come to that.
+
+    gone: whether a guest that is not there, or has ended by itself, counts as one that is off: there is nothing to be made ready.
+    """
     wanted = {"running": RUNNING, "stopped": STOPPED, "paused": PAUSED, "suspended": SUSPENDED}[row.power]
-    ended = row.power == "stopped" and row.seen_state in (CRASHED, ABSENT) and row.seen_fault is None
-    if (row.seen_state == wanted or ended) and (row.seen_boots == row.boots or row.power == "stopped"):
+    if row.seen_state == wanted and (row.seen_boots == row.boots or gone):
         return True
-    if row.seen_state == CRASHED and row.seen_boots == row.boots:
+    if gone and row.power == "stopped" and row.seen_state in (CRASHED, ABSENT):
+        return True
+    if row.power != "stopped" and row.seen_state == CRASHED and row.seen_boots == row.boots:
         raise CloudError(row.seen_fault or "The server ended unexpectedly.", status=409)
     if row.seen_fault:
         faults = work.memo["faults"] = work.memo.get("faults", 0) + 1

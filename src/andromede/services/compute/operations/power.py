@@ -10,7 +10,7 @@ _STATES = {"running": "active", "stopped": "stopped", "paused": "paused", "suspe
 
 def _reach(work: Work) -> Later | None:
     row = row_of(work)
-    if not reached(work, row):
+    if not reached(work, row, gone=row.power == "stopped"):
         return Later(LOOK)
 
     def arrive(db: Connection) -> None:

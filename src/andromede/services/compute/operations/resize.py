@@ -14,7 +14,18 @@ from andromede.core.errors import CloudError, Conflict, Unavailable
 from andromede.engine.model import Later, Step, Work
 from andromede.services.compute import hosts, inventory
 from andromede.services.compute.operations import moves
-from andromede.services.compute.operations.base import LOOK, STOPPED, finish, give_up, kind, reached, restart, row_of, write
+from andromede.services.compute.operations.base import (
+    CRASHED,
+    LOOK,
+    STOPPED,
+    finish,
+    give_up,
+    kind,
+    reached,
+    restart,
+    row_of,
+    write,
+)
 from andromede.services.compute.tables import server
 from andromede.services.network import service as network
 
@@ -221,8 +232,9 @@ def _confirm(work: Work) -> Later | None:
         if row.before is not None:
             moves.note(db, row.before["migration"], "confirmed")
             moves.forget(db, work.parts, row.before)
-        state = "stopped" if row.power == "stopped" else "active"
-        write(db, row.id, before=None, confirm_by=None, point=None, vm_state=state, task_state=None)
+        off = row.power == "stopped" or row.seen_state in (STOPPED, CRASHED)  # it may have switched itself off meanwhile
+        state, power = ("stopped", "stopped") if off else ("active", row.power)
+        write(db, row.id, before=None, confirm_by=None, point=None, vm_state=state, power=power, task_state=None)
         hosts.changed(db, work.parts.operations, row.host)
         finish(db, work)
 

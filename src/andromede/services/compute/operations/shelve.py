@@ -33,7 +33,7 @@ def _fresh(db: Connection, work: Work) -> Any:
 def _stop(work: Work) -> Later | None:
     """The request has wished it off."""
     row = row_of(work)
-    return None if row.power == "stopped" and (row.seen_state == STOPPED or reached(work, row)) else Later(LOOK)
+    return None if row.power == "stopped" and (row.seen_state == STOPPED or reached(work, row, gone=True)) else Later(LOOK)
 
 
 def _unstop(work: Work) -> None:
