@@ -5,6 +5,7 @@ lists. The disk is an MBR one with two partitions: FAT with the kernel, its init
 systemd-boot for UEFI, both reading the same two files), and ext4 with everything else.
 """
 
+import gzip
 import io
 import os
 import re
@@ -13,6 +14,7 @@ import stat
 import struct
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -138,6 +140,22 @@ def cpio(folder: Path) -> bytes:
         add(inode, str(path.relative_to(folder)), mode, data)
     add(0, "TRAILER!!!", 0, b"")
     return out.getvalue()
+
+
+def archive(folder: Path, out: Path, *, owners: dict[str, int] | None = None) -> None:
+    """A compressed tar of all of `folder`, without times, in a fixed order; root's, but for the paths in `owners`."""
+    with out.open("wb") as raw, gzip.GzipFile("", "wb", 6, raw, mtime=0) as packed, tarfile.open(fileobj=packed, mode="w") as tar:
+        for path in sorted(folder.rglob("*")):
+            name = str(path.relative_to(folder))
+            about = tar.gettarinfo(path, name)
+            about.uid = about.gid = (owners or {}).get(name, 0)
+            about.uname = about.gname = ""
+            about.mtime = 0
+            if about.isreg():
+                with path.open("rb") as file:
+                    tar.addfile(about, file)
+            else:
+                tar.addfile(about)
 
 
 def ext4(folder: Path, image: Path, *, label: str, spare: int, journal: int, owners: dict[str, int] | None = None) -> None:

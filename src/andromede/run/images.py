@@ -70,6 +70,8 @@ class Built:
     """For a direct boot of `kernel` with `initrd` and `disk`; empty where the image has no such files."""
     properties: dict[str, str | int] = field(default_factory=dict)
     """Image properties, `min_disk` (GiB) and `min_ram` (MiB) among them."""
+    root: Artifact | None = None
+    """The root file system as an archive, for system containers."""
     packages: dict[str, str] = field(default_factory=dict)
     """Debian packages it was made of, name to version."""
 
@@ -265,7 +267,7 @@ def _make(job: _Job, cache: Path, progress: Progress) -> None:
         leftover.unlink()
 
 
-_PARTS = (("disk", ".qcow2", "qcow2"), ("kernel", "-vmlinuz", "aki"), ("initrd", "-initrd", "ari"))
+_PARTS = (("disk", ".qcow2", "qcow2"), ("kernel", "-vmlinuz", "aki"), ("initrd", "-initrd", "ari"), ("root", "-root.tar.gz", "raw"))
 
 
 def _describe(job: _Job, out: Path) -> dict[str, Any]:
@@ -316,7 +318,7 @@ def _load(folder: Path) -> Built | None:
             return None
         return Built(
             said["name"], said["key"], parts["disk"], parts.get("kernel"), parts.get("initrd"), said["command_line"],
-            said["properties"], said["packages"],
+            said["properties"], parts.get("root"), said["packages"],
         )  # fmt: skip
     except (OSError, KeyError, msgspec.DecodeError):
         return None
