@@ -1,4 +1,4 @@
-"""The worlds that the hypervisor contract runs in: the fake, and QEMU with guests of a few bytes."""
+"""The worlds that the hypervisor contract runs in: the fake, QEMU with guests of a few bytes, and LXC with busybox for a guest."""
 
 # ruff: noqa: ASYNC221 - a story waits for what it looks at, and nothing else runs meanwhile
 
@@ -7,15 +7,18 @@ import os
 import shutil
 import socket
 import subprocess
+import tarfile
 import uuid
 from pathlib import Path
 from typing import Any
 
 from andromede.core.clock import monotonic
-from andromede.core.ids import new_id, tap_name
+from andromede.core.ids import new_id, peer_name, tap_name
 from andromede.core.units import MIB
 from andromede.drivers.hypervisor import Disk, Guest, Hypervisor, Nic, Seen, State
 from andromede.drivers.hypervisor.fake import Fake
+from andromede.drivers.hypervisor.lxc import Lxc, counters, mounts
+from andromede.drivers.hypervisor.lxc import processes as monitors
 from andromede.drivers.hypervisor.qemu import Acceleration, Qemu
 from andromede.drivers.hypervisor.qemu import process as processes
 from andromede.drivers.hypervisor.qemu.qmp import short_path
@@ -229,3 +232,130 @@ class QemuWorld(World):
 
     def cgroups(self) -> list[Path]:
         return list(Path("/sys/fs/cgroup").glob(f"**/andromede/{self.tag}"))
+
+
+# It says when it is up, and then does as its input says: p power off, d ignore that it is asked to end. It ends when it is asked to.
+INIT = """#!/bin/busybox sh
+trap 'exit 0' PWR
+echo "guest is up"
+while :; do
+    read -r -t 1 word <>/control
+    case $word in
+    p) exit 0 ;;
+    d) trap '' PWR; echo "guest is deaf" ;;
+    esac
+    word=
+done
+"""
+BUSYBOX = Path("/bin/busybox")
+HAVE_LXC = os.geteuid() == 0 and not counters.missing() and BUSYBOX.exists()
+WHY_NO_LXC = "needs root, LXC and busybox-static"
+
+
+def root_archive(path: Path) -> Path:
+    """A root file system with an init."""
+    tree = path.with_suffix(".tree")
+    for name in ("bin", "sbin", "proc", "sys", "dev", "tmp"):
+        (tree / name).mkdir(parents=True)
+    shutil.copy2(BUSYBOX, tree / "bin/busybox")
+    (tree / "sbin/init").write_text(INIT)
+    (tree / "sbin/init").chmod(0o755)
+    os.mkfifo(tree / "control")
+    with tarfile.open(path, "w:gz") as archive:
+        archive.add(tree, ".", filter=_as_root)
+    shutil.rmtree(tree)
+    return path
+
+
+def _as_root(about: tarfile.TarInfo) -> tarfile.TarInfo:
+    about.uid = about.gid = 0
+    return about
+
+
+class Joined(Lxc):
+    """The driver, with the ends of ports made before it needs them, as an agent makes them."""
+
+    async def ensure(self, guest: Guest) -> Seen:
+        for nic in guest.nics:
+            name = tap_name(nic.port_id)
+            if subprocess.run(["ip", "link", "show", name], capture_output=True, timeout=10, check=False).returncode:
+                pair = ["ip", "link", "add", name, "type", "veth", "peer", "name", peer_name(nic.port_id)]
+                subprocess.run(pair, check=True, timeout=10)
+        return await super().ensure(guest)
+
+
+class LxcWorld(World):
+    def __init__(self, folder: Path) -> None:
+        for parent in (folder, *folder.parents):
+            if parent.stat().st_uid == 0 and parent.stat().st_mode & 0o7777 == 0o700:
+                parent.chmod(0o711)
+        self.folder = folder / "state"
+        self.image = root_archive(folder / "root.tar.gz")
+        self.tag = f"test-{uuid.uuid4().hex[:8]}"
+        self.driver: Lxc = Joined(self.folder, tag=self.tag)
+        self.taps: list[str] = []
+
+    def guest(self, **changes: Any) -> Guest:
+        disk = Disk(id="root", size=32 * MIB, base=str(self.image))
+        return super().guest(**({"disks": (disk,), "hypervisor": "lxc"} | changes))
+
+    async def up(self, guest_id: str, times: int = 1) -> None:
+        await self.says(guest_id, b"guest is up", times)
+
+    async def restart(self) -> None:
+        await self.driver.close()
+        self.driver = Joined(self.folder, tag=self.tag)
+
+    def type(self, guest_id: str, text: bytes) -> None:
+        with (self.folder / guest_id / "root/control").open("wb", buffering=0) as control:
+            control.write(text + b"\n")
+
+    async def alive(self, guest_id: str) -> None:
+        self.type(guest_id, b"d")
+        await self.says(guest_id, b"guest is deaf")
+
+    async def power_off(self, guest_id: str) -> None:
+        await self.up(guest_id)
+        self.type(guest_id, b"p")
+
+    async def crash(self, guest_id: str) -> None:
+        found = monitors.find(self.folder, guest_id)
+        assert found is not None
+        os.kill(found.pid, 9)
+
+    async def deafen(self, guest_id: str) -> None:
+        await self.up(guest_id)
+        self.type(guest_id, b"d")
+        await self.says(guest_id, b"guest is deaf")
+
+    async def damage(self, guest_id: str) -> None:
+        (self.folder / guest_id / "guest.json").write_text("{")
+
+    async def nic(self, guest_id: str) -> Nic:
+        nic = await super().nic(guest_id)
+        self.taps.append(tap_name(nic.port_id))
+        return nic
+
+    async def cards(self, guest_id: str) -> set[str]:
+        """By what the ends on the host lead to: cards inside have other names."""
+        found = monitors.find(self.folder, guest_id)
+        assert found is not None
+        inside = len(monitors.cards(found) - {"lo"})
+        known = await super().cards(guest_id)
+        assert inside == len(known)
+        return known
+
+    async def end(self) -> None:
+        await super().end()
+        for name in self.taps:
+            subprocess.run(["ip", "link", "del", name], check=False, capture_output=True, timeout=10)
+        assert monitors.scan(self.folder) == []
+        assert not [line for line in Path("/proc/mounts").read_text().splitlines() if str(self.folder) in line]
+        assert sorted(path.name for path in self.folder.iterdir()) == ["images", "ranges"]
+        assert list((self.folder / "ranges").iterdir()) == []
+        assert mounts.mounted(self.folder) is False
+        deadline = monotonic() + 20
+        while list(Path("/sys/fs/cgroup").glob(f"*/andromede/{self.tag}")):
+            assert monotonic() < deadline
+            await asyncio.sleep(0.1)
+            assert await self.driver.observe() == []

@@ -15,17 +15,17 @@ from andromede.core.errors import DriverError
 from andromede.core.ids import new_id
 from andromede.core.units import MIB
 from andromede.drivers.hypervisor import MOST_NICS, Capture, Disk, Guest, Nic, Power, State
-from tests.host.hypervisors import HAVE_QEMU, LETTING_GO, WHY_NOT, FakeWorld, QemuWorld, World
+from tests.host.hypervisors import HAVE_LXC, HAVE_QEMU, LETTING_GO, WHY_NO_LXC, WHY_NOT, FakeWorld, LxcWorld, QemuWorld, World
 
-pytestmark = [
-    pytest.mark.timeout(120),
-    pytest.mark.parametrize("kind", ["fake", pytest.param("qemu", marks=pytest.mark.skipif(not HAVE_QEMU, reason=WHY_NOT))]),
-]
+pytestmark = pytest.mark.timeout(120)
+_KINDS = {"fake": FakeWorld, "qemu": QemuWorld, "lxc": LxcWorld}
+_QEMU = pytest.param("qemu", marks=pytest.mark.skipif(not HAVE_QEMU, reason=WHY_NOT))
+_LXC = pytest.param("lxc", marks=pytest.mark.skipif(not HAVE_LXC, reason=WHY_NO_LXC))
 
 
 @contextlib.asynccontextmanager
 async def _world(kind: str, folder: Path) -> AsyncIterator[World]:
-    world = FakeWorld(folder) if kind == "fake" else QemuWorld(folder)
+    world = _KINDS[kind](folder)
     try:
         yield world
     finally:
@@ -33,6 +33,16 @@ async def _world(kind: str, folder: Path) -> AsyncIterator[World]:
 
 
 def contract(story: Callable[[World], Awaitable[None]]) -> Callable[[str, Path], None]:
+    """A story of every driver."""
+    return pytest.mark.parametrize("kind", ["fake", _QEMU, _LXC])(_told(story))
+
+
+def machine(story: Callable[[World], Awaitable[None]]) -> Callable[[str, Path], None]:
+    """A story of virtual machines: what it tells of, containers do not have."""
+    return pytest.mark.parametrize("kind", ["fake", _QEMU])(_told(story))
+
+
+def _told(story: Callable[[World], Awaitable[None]]) -> Callable[[str, Path], None]:
     def test(kind: str, tmp_path: Path) -> None:
         async def run() -> None:
             async with _world(kind, tmp_path) as world:
@@ -240,7 +250,7 @@ async def test_a_crash_is_forgotten_by_a_stop(world: World) -> None:
     await world.until(guest, State.RUNNING)
 
 
-@contract
+@machine
 async def test_a_panic_is_a_crash(world: World) -> None:
     guest = world.guest()
     await world.until(guest, State.RUNNING)
@@ -325,7 +335,7 @@ async def test_as_many_cards_as_there_may_be_can_all_be_plugged_in(world: World)
     assert len((await world.driver.ensure(asked(guest, nics=nics))).nics) == MOST_NICS
 
 
-@contract
+@machine
 async def test_a_guest_that_keeps_a_card_is_cut_from_its_network(world: World) -> None:
     guest = world.guest()
     nic = await world.nic(guest.id)
@@ -454,7 +464,7 @@ WRONG = {
 }
 
 
-@contract
+@machine
 async def test_wrong_descriptions_are_refused(world: World) -> None:
     for why, changes in WRONG.items():
         with pytest.raises(DriverError, match=r"\.$") as error:
@@ -466,7 +476,7 @@ async def test_wrong_descriptions_are_refused(world: World) -> None:
     assert await world.driver.observe() == []
 
 
-@contract
+@machine
 async def test_suspend_and_resume(world: World) -> None:
     """What the guest held in memory goes on, also when a fresh driver resumes it; a higher boots starts it afresh."""
     nic = await world.nic(guest_id := str(new_id()))
@@ -493,7 +503,7 @@ async def test_suspend_and_resume(world: World) -> None:
     await world.up(guest.id, times=2)
 
 
-@contract
+@machine
 async def test_a_suspend_that_is_taken_back(world: World) -> None:
     guest = world.guest()
     await world.until(guest, State.RUNNING)
@@ -504,7 +514,7 @@ async def test_a_suspend_that_is_taken_back(world: World) -> None:
     await world.until(guest, State.RUNNING)
 
 
-@contract
+@machine
 async def test_copies_of_disks(world: World) -> None:
     """Of a guest that runs, is suspended, or does not run; each is whole before it has its name, and made once."""
     guest = world.guest()
@@ -534,7 +544,7 @@ async def test_copies_of_disks(world: World) -> None:
     assert list(folder.iterdir()) == []
 
 
-@contract
+@machine
 async def test_disks_are_kept_as_they_were_at_a_point(world: World) -> None:
     guest = world.guest(disks=world.guest().disks[:1] or (Disk(id="root", size=2 * MIB),))
     (root,) = guest.disks
@@ -549,7 +559,7 @@ async def test_disks_are_kept_as_they_were_at_a_point(world: World) -> None:
     assert (await world.driver.ensure(asked(guest, disks=(back,), boots=3))).fault is None
 
 
-@contract
+@machine
 async def test_a_guest_is_rescued_from_another_disk(world: World) -> None:
     guest = world.guest(disks=world.guest().disks[:1] or (Disk(id="root", size=2 * MIB),))
     (root,) = guest.disks
@@ -560,7 +570,7 @@ async def test_a_guest_is_rescued_from_another_disk(world: World) -> None:
         await world.until(asked(guest, boots=2 * number + 2), State.RUNNING)
 
 
-@contract
+@machine
 async def test_consoles_are_opened_while_a_guest_runs(world: World) -> None:
     guest = world.guest()
     with pytest.raises(DriverError):

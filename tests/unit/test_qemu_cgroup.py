@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from andromede.drivers.hypervisor.qemu.cgroup import Cgroups, detect
+from andromede.drivers.hypervisor.cgroup import Cgroups, detect
 
 
 def tree(root: Path, *folders: str, controllers: str | None = None) -> Path:

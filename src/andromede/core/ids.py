@@ -70,3 +70,8 @@ def guest_name(server_id: str) -> str:
 def tap_name(port_id: str) -> str:
     """The host interface of a port: `tap` and the first 11 characters, within Linux's 15 (as Neutron names them)."""
     return f"tap{port_id[:11]}"
+
+
+def peer_name(port_id: str) -> str:
+    """The other end of a port's host interface where a container has the port; it becomes the container's own."""
+    return f"veth{port_id[:11]}"

@@ -131,8 +131,10 @@ class Drive(msgspec.Struct, frozen=True, kw_only=True):
 class Guest(msgspec.Struct, frozen=True, kw_only=True):
     """The whole description of one guest.
 
-    id: the server's id. vcpus: count. memory: bytes. disks: it boots from the first, or from the one that `boot_from` names;
-    without any, from a volume. drives: its volumes, in the order the guest finds them in.
+    id: the server's id. hypervisor: `qemu` for a virtual machine, `lxc` for a system container, which shares the host's kernel: the
+    base of its one disk is an archive of its root file system, and firmware, buses and kernels mean nothing to it. vcpus: count.
+    memory: bytes. disks: it boots from the first, or from the one that `boot_from` names; without any, from a volume. drives: its
+    volumes, in the order the guest finds them in.
     firmware: `bios` or `uefi`, with `secure_boot` (which needs the `q35` machine). tpm: model of a TPM 2.0 of its own (`tpm-crb`,
     `tpm-tis`), or none. machine: `q35` or `pc`; empty for what its disks need. video: `vga`, `virtio`, `qxl`, `bochs`, `none`.
     local_time: whether its clock shows local time, as Windows wants. huge_pages: whether its memory is in the host's huge pages.
@@ -167,6 +169,7 @@ class Guest(msgspec.Struct, frozen=True, kw_only=True):
     local_time: bool = False
     huge_pages: bool = False
     captures: tuple[Capture, ...] = ()
+    hypervisor: str = "qemu"
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):

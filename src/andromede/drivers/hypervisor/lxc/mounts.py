@@ -87,13 +87,21 @@ def disk(image: Path, target: Path) -> None:
 
 
 def mounted(path: Path) -> bool:
-    """Whether something is mounted there."""
-    return path.is_mount()
+    """Whether something is mounted there, be it another folder of the same file system."""
+    lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
+    wanted = os.fsencode(os.path.realpath(path))
+    return any(_plain(line.split(b" ", 5)[4]) == wanted for line in lines)
+
+
+def _plain(field: bytes) -> bytes:
+    for code, character in ((b"\\040", b" "), (b"\\011", b"\t"), (b"\\012", b"\n"), (b"\\134", b"\\")):
+        field = field.replace(code, character)
+    return field
 
 
 def unmount(path: Path) -> None:
     """Nothing is mounted there any more, nor below; whoever still uses it keeps it until it is done."""
-    while path.is_mount():
+    while mounted(path):
         if _libc.umount2(os.fsencode(path), _DETACH):
             _failed()
 

@@ -19,11 +19,11 @@ import msgspec
 from andromede.core.clock import monotonic
 from andromede.core.errors import DriverError
 from andromede.core.units import MIB
-from andromede.drivers.hypervisor import Guest, Host, Power, Seen, State
+from andromede.drivers.hypervisor import Guest, Host, Power, Seen, State, console
+from andromede.drivers.hypervisor.cgroup import Cgroups
 from andromede.drivers.hypervisor.checks import check, check_id, public
 from andromede.drivers.hypervisor.qemu import (
     cmdline,
-    console,
     counters,
     disks,
     files,
@@ -35,7 +35,6 @@ from andromede.drivers.hypervisor.qemu import (
     volumes,
 )
 from andromede.drivers.hypervisor.qemu.capture import Captures
-from andromede.drivers.hypervisor.qemu.cgroup import Cgroups
 from andromede.drivers.hypervisor.qemu.live import Live, Lives
 from andromede.drivers.hypervisor.qemu.probe import Acceleration, proved
 from andromede.drivers.hypervisor.qemu.process import Found

@@ -12,8 +12,7 @@ from pathlib import Path
 
 from andromede.core.errors import DriverError
 from andromede.core.ids import tap_name
-from andromede.drivers.hypervisor import Disk, Guest
-from andromede.drivers.hypervisor.qemu import console
+from andromede.drivers.hypervisor import Disk, Guest, console
 from andromede.drivers.hypervisor.qemu.cmdline import Files
 from andromede.drivers.hypervisor.qemu.qmp import listen
 

@@ -74,7 +74,7 @@ class Cgroups:
             joins.append(leaf / "cgroup.procs")
             for name in hierarchy.controllers:
                 try:
-                    for file, value in _settings(name, unified=hierarchy.unified, shares=shares, memory=memory, pids=pids):
+                    for file, value in settings(name, unified=hierarchy.unified, shares=shares, memory=memory, pids=pids):
                         (leaf / file).write_text(value)
                 except OSError as error:
                     self._note((name,), error)
@@ -117,7 +117,8 @@ class Cgroups:
             self._missing[name] = os.strerror(error.errno or 0).lower()
 
 
-def _settings(name: str, *, unified: bool, shares: int, memory: int, pids: int) -> list[tuple[str, str]]:
+def settings(name: str, *, unified: bool, shares: int, memory: int, pids: int) -> list[tuple[str, str]]:
+    """The files of a controller that hold the limits, and what to write to them."""
     shares = min(max(shares, 2), 262144)
     weight = 1 + (shares - 2) * 9999 // 262142
     return {

@@ -1,6 +1,6 @@
-"""The serial console's log: QEMU appends to it on its own, we keep it small by giving back the space of what is old.
+"""The serial console's log: whoever runs the guest appends to it on its own, we keep it small by giving back the space of what is old.
 
-A hole is punched below the tail while QEMU writes, for it holds the file open; once QEMU is gone the file is rewritten.
+A hole is punched below the tail while it is written, for the writer holds the file open; once that one is gone the file is rewritten.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ def tail(path: Path) -> bytes:
 
 
 def trim(path: Path) -> None:
-    """Give back what lies before the tail, safe while QEMU appends; does little when there is little to give back."""
+    """Give back what lies before the tail, safe while another appends; does little when there is little to give back."""
     try:
         status = path.stat()
     except FileNotFoundError:

@@ -1,0 +1,363 @@
+"""The hypervisor driver for system containers: LXC, unprivileged, each with a range of ids of its own.
+
+LXC leaves a process for each container that watches its init; its title names the container, so it is found again by whoever comes
+next. It does not depend on its parent, and when it ends so does the container. What LXC is told when a container ended in order is
+a file; where that one is missing the process vanished.
+"""
+
+import asyncio
+import contextlib
+import io
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+from weakref import WeakValueDictionary
+
+import msgspec
+
+from andromede.core.clock import monotonic
+from andromede.core.errors import DriverError
+from andromede.core.ids import peer_name, tap_name
+from andromede.core.units import KIB
+from andromede.drivers.hypervisor import Guest, Host, Power, Seen, State, console
+from andromede.drivers.hypervisor.cgroup import Cgroups, Hierarchy
+from andromede.drivers.hypervisor.checks import check, check_id, public
+from andromede.drivers.hypervisor.lxc import config, counters, groups, mounts, processes, roots
+from andromede.drivers.hypervisor.lxc.processes import Found
+from andromede.drivers.hypervisor.lxc.store import ASKED, BY_ITSELF, CRASHED, Record, Store
+
+T = TypeVar("T")
+_ENDED = {"": State.ABSENT, ASKED: State.STOPPED, BY_ITSELF: State.STOPPED, CRASHED: State.CRASHED}
+_STARTING, _ENDING = 60.0, 10.0
+_NOT_HERE = "A container has no such thing."
+
+
+class Lxc:
+    """The containers of one instance on one host. Must run as root.
+
+    root: holds everything of every container; every folder above it must let others pass. tag: names the instance in cgroups.
+    namespace: the network namespace in which the near ends of ports are; None for ours. changes: told of containers that end.
+    """
+
+    def __init__(
+        self, root: Path, *, tag: str = "main", namespace: str | None = None, changes: asyncio.Queue[str] | None = None,
+        cgroup_root: Path = Path("/sys/fs/cgroup"),
+    ) -> None:  # fmt: skip
+        self.changes: asyncio.Queue[str] = asyncio.Queue(maxsize=4096) if changes is None else changes
+        self._store = Store(root)
+        self._tag, self._namespace = tag, namespace
+        self._cgroups = Cgroups(tag, cgroup_root)
+        self._hierarchies: list[Hierarchy] = self._cgroups.hierarchies
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._unpacking = threading.Lock()
+        self._watched: dict[str, int] = {}
+
+    async def host(self) -> Host:
+        """What this host offers now. Raises DriverError when LXC is not installed."""
+        return await asyncio.to_thread(counters.host, self._store.root, self._cgroups.limits)
+
+    async def observe(self) -> list[Seen]:
+        """Every container of this instance; ABSENT for one of which only leftovers are there."""
+        with public():
+            running = {found.guest_id: found for found in await asyncio.to_thread(processes.scan, self._store.root)}
+            await asyncio.to_thread(groups.sweep, self._hierarchies, self._tag)
+            known = {*self._store.ids(), *running, *groups.containers(self._hierarchies, self._tag)}
+        return [await self._alone(guest_id, lambda one: self._observed(one, running.get(one))) for guest_id in sorted(known)]
+
+    async def owner(self, guest_id: str) -> int:
+        """The id that the container's root is on the host."""
+        check_id(guest_id)
+        with public():
+            return self._store.take(guest_id)
+
+    async def ensure(self, guest: Guest) -> Seen:
+        """Move the container one step towards its description. Raises DriverError with a public sentence when it cannot."""
+        check(guest)
+        if len(guest.disks) != 1:
+            raise DriverError("A container has one disk.", status=409)
+        if guest.power is Power.SUSPENDED or guest.captures:
+            raise DriverError(_NOT_HERE, status=409)
+        seen = await self._alone(guest.id, lambda _: self._step(guest))
+        self._watch(guest.id)
+        return seen
+
+    async def remove(self, guest_id: str) -> None:
+        """End the container and delete all that was made for it. Idempotent, from every half-made state."""
+        check_id(guest_id)
+        await self._alone(guest_id, self._remove)
+        self._unwatch(guest_id)
+
+    async def console(self, guest_id: str) -> bytes:
+        """The tail of its console, at most 100 KiB; empty when there is none."""
+        check_id(guest_id)
+        with public():
+            return console.tail(self._store.path(guest_id) / "console.log")
+
+    async def open(self, guest_id: str, what: str) -> socket.socket:
+        """A connection to its console, as a terminal of LXC gives it; there is no display."""
+        check_id(guest_id)
+        if what != "serial" or self._find(self._store.load(guest_id)) is None:
+            raise DriverError("The server does not run, or has no such console.", status=409)
+        return await asyncio.to_thread(processes.console, self._store.root, guest_id)
+
+    async def diagnostics(self, guest_id: str) -> dict[str, object]:
+        """Counters of a running container. Raises DriverError (409) when it does not run."""
+        check_id(guest_id)
+        record = self._store.load(guest_id)
+        found = self._find(record)
+        if found is None or record.guest is None or not found.init:
+            raise DriverError("The server does not run, so it has no counters.", status=409)
+        with public():
+            state = self._state(record, found)
+            return await asyncio.to_thread(
+                counters.diagnostics, record.guest, found.init, self._hierarchies, self._tag,
+                started=record.started, state=state, disk=self._store.path(guest_id) / "disk",
+            )
+
+    async def close(self) -> None:
+        """Let go of what is watched; containers go on."""
+        for guest_id in list(self._watched):
+            self._unwatch(guest_id)
+
+    async def _alone(self, guest_id: str, work: Callable[[str], T]) -> T:
+        """Do something about a container on a thread, while nobody else does."""
+        lock = self._locks.get(guest_id)
+        if lock is None:
+            lock = self._locks[guest_id] = asyncio.Lock()
+        async with lock:
+            with public():
+                return await asyncio.to_thread(work, guest_id)
+
+    def _find(self, record: Record) -> Found | None:
+        return processes.recorded(self._store.root, record.id, record.pid, record.ticks) or processes.find(self._store.root, record.id)
+
+    def _observed(self, guest_id: str, found: Found | None) -> Seen:
+        console.trim(self._store.path(guest_id) / "console.log")
+        return self._look(self._store.load(guest_id), found)
+
+    def _look(self, record: Record, found: Found | None) -> Seen:
+        """What the container is now; writes down that it has ended."""
+        if found is None:
+            if record.pid:
+                self._gone(record)
+            state = _ENDED[record.ended]
+            if record.fault and not record.ended:
+                state = State.STOPPED
+            return Seen(id=record.id, state=state, boots=record.boots, fault=record.fault)
+        if (record.pid, record.ticks) != (found.pid, found.ticks):
+            record.pid, record.ticks, record.ended, record.fault = found.pid, found.ticks, "", None
+            record.started = record.started or time.time()
+            if self._store.path(record.id).is_dir():
+                self._store.save(record)
+        return self._running(record, self._state(record, found))
+
+    def _state(self, record: Record, found: Found) -> State:
+        if groups.frozen(self._hierarchies, self._tag, record.id):
+            return State.PAUSED
+        return State.STOPPING if record.asked else State.RUNNING
+
+    def _running(self, record: Record, state: State) -> Seen:
+        nics = tuple(nic.port_id for nic in record.guest.nics) if record.guest else ()
+        return Seen(id=record.id, state=state, boots=record.boots, started=record.started, nics=nics)
+
+    def _gone(self, record: Record) -> None:
+        """A container that ran does not any more."""
+        orderly = (self._store.path(record.id) / "ended").exists()
+        if record.asked:
+            self._ended(record, ASKED, None)
+        elif orderly:
+            self._ended(record, BY_ITSELF, None)
+        else:
+            self._ended(record, CRASHED, "The process that watches over the container ended unexpectedly, or the host was restarted.")
+
+    def _ended(self, record: Record, ended: str, fault: str | None) -> None:
+        record.pid = record.ticks = 0
+        record.started = record.asked = 0.0
+        record.ended, record.fault = ended, fault
+        if self._store.path(record.id).is_dir():
+            self._store.save(record)
+
+    def _step(self, guest: Guest) -> Seen:
+        record = self._store.load(guest.id)
+        found = self._find(record)
+        seen = self._look(record, found)
+        stale = guest.boots > record.boots
+        if guest.power is Power.STOPPED:
+            return self._stop(guest, record, found) if found else self._rest(guest, record)
+        if found is not None and stale:
+            seen = self._stop(guest, record, found)
+            if seen.state is State.STOPPING:
+                return seen
+            found = None
+        if found is None:
+            return seen if record.ended in {BY_ITSELF, CRASHED} and not stale else self._start(guest, record)
+        return self._adjust(guest, record, found, seen)
+
+    def _rest(self, guest: Guest, record: Record) -> Seen:
+        """A container that is not to run: how it ended is forgotten."""
+        self._store.make(guest.id)
+        record.guest, record.boots = guest, max(record.boots, guest.boots)
+        self._ended(record, ASKED, None)
+        return Seen(id=guest.id, state=State.STOPPED, boots=record.boots)
+
+    def _stop(self, guest: Guest, record: Record, found: Found) -> Seen:
+        now, first = monotonic(), not record.asked
+        if first:
+            record.asked = now
+            self._store.save(record)
+        if guest.soft and now - record.asked < guest.grace and not groups.frozen(self._hierarchies, self._tag, guest.id):
+            if first:
+                processes.tell(found, self._signal(guest))
+            return self._running(record, State.STOPPING)
+        self._kill(guest.id)
+        self._ended(record, ASKED, None)
+        return Seen(id=guest.id, state=State.STOPPED, boots=record.boots)
+
+    def _signal(self, guest: Guest) -> int:
+        name = roots.halt_signal(self._image(guest))
+        return signal.SIGRTMIN + 3 if name == "SIGRTMIN+3" else int(signal.Signals[name])
+
+    def _kill(self, guest_id: str) -> None:
+        """End the container at once, and wait until it has."""
+        deadline = monotonic() + _ENDING
+        while (found := processes.find(self._store.root, guest_id)) is not None:
+            groups.thaw(self._hierarchies, self._tag, guest_id)
+            processes.tell(found, signal.SIGKILL)
+            if monotonic() > deadline:
+                raise DriverError("The container does not end.")
+            time.sleep(0.01)
+
+    def _adjust(self, guest: Guest, record: Record, found: Found, seen: Seen) -> Seen:
+        """Bring a container that runs to what is asked without restarting it."""
+        if record.guest is None:
+            record.guest = guest
+        if seen.state is State.STOPPING and monotonic() - record.asked >= guest.grace:
+            record.asked = 0.0
+        before = record.guest.disks[0].size if record.guest.disks else 0
+        if guest.disks[0].size > before:
+            roots.ensure(self._store.path(guest.id), None, first=self._store.take(guest.id), size=guest.disks[0].size)
+        self._cards(guest, record, found)
+        record.guest = msgspec.structs.replace(guest, nics=record.guest.nics)
+        self._store.save(record)
+        frozen = seen.state is State.PAUSED
+        if (guest.power is Power.PAUSED) != frozen:
+            program = "lxc-freeze" if guest.power is Power.PAUSED else "lxc-unfreeze"
+            mounts.run([program, "-P", self._store.root, "-n", guest.id], cause="The container could not be paused or resumed.")
+        return self._look(record, self._find(record))
+
+    def _cards(self, guest: Guest, record: Record, found: Found) -> None:
+        """Give a container that runs the cards that it lacks, and take away others: with its end on the host a card is gone."""
+        assert record.guest is not None
+        wanted = {nic.port_id for nic in guest.nics}
+        kept = [nic for nic in record.guest.nics if nic.port_id in wanted]
+        for nic in record.guest.nics:
+            if nic.port_id not in wanted:
+                processes.run_quietly([*self._there(), "ip", "link", "del", tap_name(nic.port_id)])
+        has = processes.cards(found)
+        for nic in guest.nics:
+            if any(one.port_id == nic.port_id for one in kept):
+                continue
+            name = next(f"eth{number}" for number in range(64) if f"eth{number}" not in has)
+            move: list[str | Path] = ["ip", "link", "set", peer_name(nic.port_id), "netns", str(found.init), "name", name]
+            mounts.run([*self._there(), *move], cause="A network card could not be given to the container.")
+            has.add(name)
+            kept.append(nic)
+        record.guest = msgspec.structs.replace(record.guest, nics=tuple(kept))
+
+    def _there(self) -> list[str]:
+        """What runs a program where the ends of ports are."""
+        return [] if self._namespace is None else ["nsenter", f"--net=/run/netns/{self._namespace}", "--"]
+
+    def _image(self, guest: Guest) -> Path | None:
+        base = guest.disks[0].base
+        return None if base is None else self._store.images / Path(base).name
+
+    def _start(self, guest: Guest, record: Record) -> Seen:
+        folder, first, disk = self._store.make(guest.id), self._store.take(guest.id), guest.disks[0]
+        with self._unpacking:
+            image = None if disk.base is None else roots.unpack(self._store.images, Path(disk.base), disk.size)
+        groups.remove(self._hierarchies, self._tag, guest.id)
+        roots.ensure(folder, image, first=first, size=disk.size)
+        console.compact(folder / "console.log")
+        for name in ("ended", "lxc.log"):
+            (folder / name).unlink(missing_ok=True)
+        seed = _seed(Path(guest.config_drive), folder / "seed") if guest.config_drive else None
+        words = config.text(
+            guest, folder, first=first, tag=self._tag, hierarchies=self._hierarchies, signal=roots.halt_signal(image), seed=seed
+        )
+        (folder / "config").write_text(words)
+        (folder / "config").chmod(0o600)
+        record.guest, record.boots = guest, guest.boots
+        record.pid = record.ticks = 0
+        record.asked, record.ended, record.fault = 0.0, "", None
+        self._store.save(record)
+        start: list[str | Path] = ["lxc-start", "-P", self._store.root, "-n", guest.id, "-f", folder / "config", "-o", folder / "lxc.log", "-l", "WARN"]
+        try:
+            mounts.run([*self._there(), *start], timeout=_STARTING, cause="The container could not be started.")
+        except DriverError as error:
+            self._kill(guest.id)
+            raise DriverError(error.message) from OSError(_tail(folder / "lxc.log"))
+        record.started = time.time()
+        return self._look(record, processes.find(self._store.root, guest.id))
+
+    def _remove(self, guest_id: str) -> None:
+        self._kill(guest_id)
+        roots.release(self._store.path(guest_id))
+        self._store.forget(guest_id)
+        groups.remove(self._hierarchies, self._tag, guest_id)
+        with self._unpacking:
+            records = [self._store.load(one) for one in self._store.ids()]
+            used = {Path(disk.base).name for record in records if record.guest for disk in record.guest.disks if disk.base}
+            roots.prune(self._store.images, used)
+
+    def _watch(self, guest_id: str) -> None:
+        """Say it at once when a container that runs ends."""
+        record = self._store.load(guest_id)
+        if guest_id in self._watched or not record.pid:
+            return
+        with contextlib.suppress(OSError):
+            handle = os.pidfd_open(record.pid)
+            self._watched[guest_id] = handle
+            asyncio.get_running_loop().add_reader(handle, self._over, guest_id)
+
+    def _over(self, guest_id: str) -> None:
+        self._unwatch(guest_id)
+        with contextlib.suppress(asyncio.QueueFull):
+            self.changes.put_nowait(guest_id)
+
+    def _unwatch(self, guest_id: str) -> None:
+        handle = self._watched.pop(guest_id, None)
+        if handle is not None:
+            asyncio.get_running_loop().remove_reader(handle)
+            os.close(handle)
+
+
+def _seed(drive: Path, folder: Path) -> Path:
+    """The files of a config drive in a folder, where cloud-init looks for them in a container."""
+    import pycdlib
+
+    image = pycdlib.PyCdlib()
+    image.open(str(drive))
+    try:
+        for parent, _, names in image.walk(rr_path="/"):
+            place = folder / parent.lstrip("/")
+            place.mkdir(parents=True, exist_ok=True, mode=0o755)
+            for name in names:
+                content = io.BytesIO()
+                image.get_file_from_iso_fp(content, rr_path=f"{parent.rstrip('/')}/{name}")
+                (place / name).write_bytes(content.getvalue())
+    finally:
+        image.close()
+    return folder
+
+
+def _tail(path: Path) -> str:
+    try:
+        return path.read_bytes()[-2 * KIB :].decode(errors="replace")
+    except FileNotFoundError:
+        return ""

@@ -1,0 +1,92 @@
+"""The cgroups of containers, which LXC makes and fills; what it leaves is removed here."""
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from andromede.drivers.hypervisor.cgroup import Hierarchy
+from andromede.drivers.hypervisor.lxc.config import TOP
+
+_PREFIX = "container-"
+_ROOT = Path("/sys/fs/cgroup")
+
+
+def leaf(hierarchy: Path, tag: str, guest_id: str) -> Path:
+    """A container's group in a hierarchy."""
+    return hierarchy / TOP / tag / f"{_PREFIX}{guest_id}"
+
+
+def containers(hierarchies: Sequence[Hierarchy], tag: str) -> set[str]:
+    """The ids of containers that have a group."""
+    found = (path for one in hierarchies for path in (one.root / TOP / tag).glob(f"{_PREFIX}*"))
+    return {path.name.removeprefix(_PREFIX) for path in found}
+
+
+def frozen(hierarchies: Sequence[Hierarchy], tag: str, guest_id: str) -> bool:
+    """Whether a container is frozen."""
+    return any(_is_frozen(path) for path in _freezers(hierarchies, tag, guest_id))
+
+
+def thaw(hierarchies: Sequence[Hierarchy], tag: str, guest_id: str) -> None:
+    """Let a container go on, so that it can end."""
+    for path in _freezers(hierarchies, tag, guest_id):
+        if _is_frozen(path):
+            path.write_text("THAWED" if path.name == "freezer.state" else "0")
+
+
+def remove(hierarchies: Sequence[Hierarchy], tag: str, guest_id: str, patience: float = 2.0) -> None:
+    """Remove a container's groups. LXC's process ends in one of them and holds it a little longer: `sweep` removes that one later."""
+    deadline = time.monotonic() + patience
+    for root in _roots(hierarchies):
+        while not _prune(leaf(root, tag, guest_id)) and time.monotonic() < deadline:
+            time.sleep(0.02)
+    sweep(hierarchies, tag)
+
+
+def sweep(hierarchies: Sequence[Hierarchy], tag: str) -> None:
+    """Remove what containers that are gone left, and the groups above where there is none."""
+    for root in _roots(hierarchies):
+        place = root / TOP / tag
+        for path in (*place.glob("monitor-*"), *place.glob("pivot-*")):
+            if not (place / f"{_PREFIX}{path.name.partition('-')[2]}").exists():
+                _prune(path)
+        if place.exists() and _rmdir(place):
+            _rmdir(place.parent)
+
+
+def _roots(hierarchies: Sequence[Hierarchy]) -> list[Path]:
+    """Every hierarchy that there is: LXC uses them all."""
+    every = [path for path in _ROOT.glob("*") if path.is_dir() and not path.is_symlink()]
+    return list(dict.fromkeys([*(one.root for one in hierarchies), *every]))
+
+
+def _freezers(hierarchies: Sequence[Hierarchy], tag: str, guest_id: str) -> list[Path]:
+    """The files that say whether it is frozen, of version 1 and 2."""
+    roots = [_ROOT / "freezer", *(one.root for one in hierarchies if one.unified), _ROOT / "unified"]
+    places = [leaf(root, tag, guest_id) / name for root in roots for name in ("freezer.state", "cgroup.freeze")]
+    return [place for place in dict.fromkeys(places) if place.exists()]
+
+
+def _is_frozen(path: Path) -> bool:
+    try:
+        return path.read_text().strip() in {"FROZEN", "1"}
+    except OSError:
+        return False
+
+
+def _prune(path: Path) -> bool:
+    """Remove a group with all below it; whether it is gone."""
+    for folder, _, _ in os.walk(path, topdown=False):
+        _rmdir(Path(folder))
+    return not path.exists()
+
+
+def _rmdir(path: Path) -> bool:
+    try:
+        path.rmdir()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
