@@ -10,8 +10,8 @@ import pytest
 
 from andromede.core.errors import DriverError
 from andromede.core.ids import new_id
-from andromede.drivers.hypervisor.checks import public
 from andromede.drivers.hypervisor import console
+from andromede.drivers.hypervisor.checks import public
 from andromede.drivers.hypervisor.qemu import counters, files, probe, process, qmp
 from andromede.drivers.hypervisor.qemu.store import Record, Store
 

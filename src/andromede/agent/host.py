@@ -294,9 +294,11 @@ class HostLoop:
         paths = {image.id: await asyncio.to_thread(self._images.ensure, image) for image in images_of(wish)}
         if wish.config_drive:
             await asyncio.to_thread(build, drive_path(self._folder, wish.id), wish.files)
-        owner = await self._hypervisor.owner(wish.id)
+        container = wish.hypervisor == "lxc"
+        owner = 0 if container else await self._hypervisor.owner(wish.id)
         for nic in wish.nics:
-            await self._plug.ensure(Plugged(port_id=nic.port_id, mac=nic.mac, mtu=nic.mtu, owner=owner, queues=wish.queues))
+            plugged = Plugged(port_id=nic.port_id, mac=nic.mac, mtu=nic.mtu, owner=owner, queues=wish.queues, container=container)
+            await self._plug.ensure(plugged)
         return guest_of(wish, self._folder, paths, drives_of(wish, self._volumes.wishes, self.block.path))
 
     async def _remove(self, guest_id: str) -> None:

@@ -156,4 +156,8 @@ def host_drivers(home: Home, block: Block | None = None) -> tuple[Hypervisor, Pl
         home.host_state / "guests", uid_base=given.uid_base, uid_count=GUESTS, tag=home.tag, vnet_hdr=where.datapath == "system",
         acceleration=chosen, unseal=from_file(home.secrets_key).passphrase,
     )  # fmt: skip
-    return hypervisor, OvsPlug(where)
+    from andromede.drivers.hypervisor.lxc import Lxc
+    from andromede.drivers.hypervisor.several import Several
+
+    containers = Lxc(home.host_state / "containers", tag=home.tag, changes=hypervisor.changes)
+    return Several({"qemu": hypervisor, "lxc": containers}, hypervisor.changes), OvsPlug(where)

@@ -8,8 +8,8 @@ from pathlib import Path
 PACKAGES = {
     "qemu-system-x86_64": "qemu-system-x86", "qemu-img": "qemu-utils", "ovsdb-server": "openvswitch-switch", "ovsdb-tool": "openvswitch-switch",
     "ovs-vswitchd": "openvswitch-switch", "ovn-northd": "ovn-central", "ovn-appctl": "ovn-host", "ovn-controller": "ovn-host",
-    "ip": "iproute2", "nft": "nftables", "swtpm": "swtpm", "modprobe": "kmod", "nsenter": "util-linux", "setpriv": "util-linux",
-    "prlimit": "util-linux",
+    "ip": "iproute2", "nft": "nftables", "swtpm": "swtpm", "modprobe": "kmod", "lxc-start": "lxc", "mke2fs": "e2fsprogs",
+    "nsenter": "util-linux", "setpriv": "util-linux", "prlimit": "util-linux",
 }  # fmt: skip
 """By the program's name."""
 _WRAPPERS = {"nsenter", "setpriv", "prlimit"}

@@ -111,6 +111,8 @@ class Compute(Section):
     """Seconds for which a deleted server can be restored; none when 0."""
     console_lifetime: int = 600
     """Seconds in which a console's address can be opened."""
+    isolation: str = ""
+    """`vm` forbids system containers, which share the host's kernel."""
     uid_base: int = 1_500_000_000
     """First of the 10,000 user ids that guests run as."""
 

@@ -97,6 +97,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     local_time: bool = False
     huge_pages: bool = False
     queues: int = 1
+    hypervisor: str = "qemu"
 
 
 class Desired(msgspec.Struct, frozen=True, kw_only=True):

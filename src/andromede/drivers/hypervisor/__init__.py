@@ -29,6 +29,8 @@ import msgspec
 
 MOST_NICS = 16
 """The most network cards that a guest can have, so that there is room for each even if all are plugged while it runs."""
+TRAIT = "CUSTOM_HYPERVISOR_"
+"""What a host's trait for each hypervisor that it has begins with; the name follows in capitals."""
 
 
 TPM, SECURE_BOOT = "COMPUTE_SECURITY_TPM_2_0", "COMPUTE_SECURITY_UEFI_SECURE_BOOT"

@@ -20,7 +20,7 @@ from andromede.core.errors import DriverError
 from andromede.core.ids import is_id
 from andromede.core.units import GIB, KIB, MIB
 from andromede.drivers.block.fake import FakeBlock
-from andromede.drivers.hypervisor import SECURE_BOOT, TPM, Guest, Held, Host, Power, Seen, State
+from andromede.drivers.hypervisor import SECURE_BOOT, TPM, TRAIT, Guest, Held, Host, Power, Seen, State
 from andromede.drivers.hypervisor.checks import check, check_id
 
 _KEPT = 100 * KIB
@@ -129,7 +129,7 @@ class Fake:
             memory_free=self._memory - sum(guest.memory for guest in taken),
             cpu_model="none",
             limits=self.limits,
-            traits=(TPM, SECURE_BOOT),
+            traits=(TPM, SECURE_BOOT, f"{TRAIT}QEMU", f"{TRAIT}LXC"),
         )
 
     async def observe(self) -> list[Seen]:

@@ -172,6 +172,8 @@ class Plugged(msgspec.Struct, frozen=True, kw_only=True):
     """uid that may open the tap."""
     queues: int = 1
     """How many pairs of queues the tap may be opened with; more than one only where it is made so."""
+    container: bool = False
+    """It is for a container: a veth whose other end (`core.ids.peer_name`, with this MAC) the container takes into itself."""
 
 
 class MetadataEnd(msgspec.Struct, frozen=True, kw_only=True):

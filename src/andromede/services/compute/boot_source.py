@@ -6,7 +6,7 @@ import msgspec
 
 from andromede.core.context import Context
 from andromede.core.errors import BadRequest, NotFound
-from andromede.services.compute import devices, machine
+from andromede.services.compute import containers, devices, machine
 from andromede.services.compute.devices import Device
 from andromede.services.compute.wire import NewServer
 from andromede.services.image import service as image
@@ -48,6 +48,7 @@ def find(ctx: Context, image_id: str, flavor: Any) -> dict[str, Any]:
     if flavor.disk and flavor.disk << 30 < (found.virtual_size or found.size or 0):
         raise BadRequest("Flavor's disk is too small for requested image.")
     machine.check(found.properties, flavor.extra_specs)
+    containers.check(ctx, found.properties, found.format, flavor.extra_specs)
     return msgspec.to_builtins(found)  # type: ignore[no-any-return]
 
 

@@ -13,7 +13,7 @@ from msgspec import UNSET
 from andromede.core.context import Context
 from andromede.core.errors import BadRequest, Conflict, NotFound
 from andromede.engine.model import Kind
-from andromede.services.compute import boot_source, hosts, machine, operations, servers, state
+from andromede.services.compute import boot_source, containers, hosts, machine, operations, servers, state
 from andromede.services.compute.flavors import find_flavor, flavor_in_server
 from andromede.services.compute.operations import moves
 from andromede.services.compute.wire import CreateBackup, CreateImage, Rebuild, Rescue, Resize
@@ -26,6 +26,7 @@ def mine(ctx: Context, server_id: str, action: str, *allowed: str) -> Any:
     """A server that the caller may change, in one of these vm states and with nothing under way. Raises NotFound, Conflict."""
     row = servers.find(ctx, server_id)
     state.unlocked(row, admin=ctx.caller.admin)
+    containers.able(row, action)
     state.require(row, action, *allowed)
     return row
 
@@ -62,6 +63,7 @@ def resize(ctx: Context, server_id: str, wanted: Resize) -> None:
     if flavor.ram < row["image"].get("min_ram", 0):
         raise BadRequest("Flavor's memory is too small for requested image.")
     machine.check(row["image"].get("properties", {}), flavor.extra_specs)
+    containers.check(ctx, row["image"].get("properties", {}), row["image"].get("format", ""), flavor.extra_specs)
     migration = moves.begin(ctx.db, row, "resize", user_id=ctx.caller.user_id, new_flavor=flavor.id)
     disk_config = {} if wanted.disk_config is UNSET else {"disk_config": _disk_config(wanted.disk_config)}
     memo = {"flavor": flavor_in_server(flavor), "migration": migration}

@@ -13,6 +13,7 @@ from andromede.drivers.hypervisor import SECURE_BOOT, TPM
 BUSES = ("virtio", "scsi", "sata", "ide")
 MODELS = ("virtio", "e1000", "e1000e", "rtl8139", "vmxnet3")
 _ALLOWED: dict[str, tuple[str, ...]] = {
+    "hypervisor_type": ("qemu", "kvm", "lxc"),
     "hw_disk_bus": BUSES,
     "hw_cdrom_bus": BUSES,
     "hw_rescue_bus": BUSES,
@@ -53,6 +54,7 @@ def of(properties: Mapping[str, str], extra_specs: Mapping[str, str], vcpus: int
     tpm = extra_specs.get("hw:tpm_version", properties.get("hw_tpm_version"))
     model = properties.get("hw_vif_model", "virtio")
     return {
+        "hypervisor": "lxc" if properties.get("hypervisor_type", "").lower() == "lxc" else "qemu",
         "firmware": "uefi" if properties.get("hw_firmware_type") == "uefi" else "bios",
         "disk_bus": properties.get("hw_disk_bus", "virtio"),
         "nic_model": model,

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Select, func, select
 
 from andromede.core.clock import now
 from andromede.core.errors import Conflict
-from andromede.services.compute import devices, machine
+from andromede.services.compute import containers, devices, machine
 from andromede.services.compute.inventory import DISK, MEMORY, VCPU, need
 from andromede.services.compute.tables import host, server, server_group
 from andromede.services.compute.tables_hosts import aggregate, aggregate_host, inventory, trait
@@ -141,6 +141,7 @@ class _Extra(msgspec.Struct, frozen=True):
         asked = {**properties, **specs}
         marks = {key.removeprefix("trait:"): value for key, value in asked.items() if key.startswith("trait:")}
         required = frozenset(name for name, value in marks.items() if value == "required") | machine.traits(properties, specs)
+        required |= containers.traits(properties)
         forbidden = frozenset(name for name, value in marks.items() if value == "forbidden")
         wanted = {key.removeprefix(_AGGREGATE): value for key, value in specs.items() if key.startswith(_AGGREGATE)}
         traits: dict[str, set[str]] = {}

@@ -22,7 +22,7 @@ from andromede.services.identity.tokens import Expired, Known, Signer
 
 __all__ = [
     "AccessKey", "AccessKeys", "Authenticator", "Credentials", "Expired", "Sessions",
-    "derived_key", "project_exists", "project_names", "projects_known", "reconcilers", "same_signature", "signing",
+    "derived_key", "project_exists", "project_names", "project_tags", "projects_known", "reconcilers", "same_signature", "signing",
     "user_names",
 ]  # fmt: skip
 
@@ -68,6 +68,11 @@ def projects_known(db: Connection, ids: set[str]) -> set[str]:
     if not ids:
         return set(db.scalars(select(project.c.id).limit(1)))
     return {id_ for some in chunks(ids) for id_ in db.scalars(select(project.c.id).where(project.c.id.in_(some)))}
+
+
+def project_tags(db: Connection, id_: str) -> list[str]:
+    """The tags of a project; none where there is no such project."""
+    return db.scalar(select(project.c.tags).where(project.c.id == id_)) or []
 
 
 def project_names(db: Connection, ids: set[str]) -> dict[str, str]:

@@ -16,10 +16,14 @@ _BOOTS_AS = {"qcow2": "qcow2", "raw": "raw", "iso": "raw", "ami": "raw", "aki": 
 _CONTAINERS = ("bare", "ovf", "ami", "aki", "ari")
 
 
+ARCHIVE = "archive"
+
+
 class Bootable(msgspec.Struct, kw_only=True):
     """An image as Compute needs it. Sizes in bytes, `min_disk` in GiB, `min_ram` in MiB.
 
-    path: absolute; empty while the image is not active. format: `qcow2` or `raw`. kernel, ramdisk: id, path, format and
+    path: absolute; empty while the image is not active. format: `qcow2` or `raw`, or `archive`: of a root file system, for containers
+    alone (Image calls that the container format docker). kernel, ramdisk: id, path, format and
     size of what the properties `kernel_id` and `ramdisk_id` name.
     """
 
@@ -78,6 +82,8 @@ def _path(ctx: Context, row: Any) -> str:
 
 def _format(row: Any) -> str:
     known = _BOOTS_AS.get(row["disk_format"])
+    if (row["disk_format"], row["container_format"]) == ("raw", "docker"):
+        return ARCHIVE
     if row["disk_format"] is not None and (known is None or row["container_format"] not in _CONTAINERS):
         raise BadRequest(
             f"Image {row['id']} has disk_format {row['disk_format']} in container_format {row['container_format']}, which servers cannot "

@@ -75,7 +75,7 @@ def diagnostics(
 
 def _disk(place: Path) -> dict[str, int]:
     """What was read and written since it was mounted. Source: Documentation/block/stat.rst of Linux."""
-    device = os.stat(place).st_dev
+    device = place.stat().st_dev
     fields = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}/stat").read_text().split()
     reads, read, writes, written = (int(fields[at]) for at in (0, 2, 4, 6))
     return {"read_requests": reads, "read_bytes": read * 512, "write_requests": writes, "write_bytes": written * 512, "errors_count": -1}

@@ -113,7 +113,7 @@ class Lxc:
         if found is None or record.guest is None or not found.init:
             raise DriverError("The server does not run, so it has no counters.", status=409)
         with public():
-            state = self._state(record, found)
+            state = self._state(record)
             return await asyncio.to_thread(
                 counters.diagnostics, record.guest, found.init, self._hierarchies, self._tag,
                 started=record.started, state=state, disk=self._store.path(guest_id) / "disk",
@@ -154,9 +154,9 @@ class Lxc:
             record.started = record.started or time.time()
             if self._store.path(record.id).is_dir():
                 self._store.save(record)
-        return self._running(record, self._state(record, found))
+        return self._running(record, self._state(record))
 
-    def _state(self, record: Record, found: Found) -> State:
+    def _state(self, record: Record) -> State:
         if groups.frozen(self._hierarchies, self._tag, record.id):
             return State.PAUSED
         return State.STOPPING if record.asked else State.RUNNING
@@ -279,6 +279,8 @@ class Lxc:
 
     def _start(self, guest: Guest, record: Record) -> Seen:
         folder, first, disk = self._store.make(guest.id), self._store.take(guest.id), guest.disks[0]
+        record.guest = guest
+        self._store.save(record)
         with self._unpacking:
             image = None if disk.base is None else roots.unpack(self._store.images, Path(disk.base), disk.size)
         groups.remove(self._hierarchies, self._tag, guest.id)
@@ -296,9 +298,10 @@ class Lxc:
         record.pid = record.ticks = 0
         record.asked, record.ended, record.fault = 0.0, "", None
         self._store.save(record)
-        start: list[str | Path] = ["lxc-start", "-P", self._store.root, "-n", guest.id, "-f", folder / "config", "-o", folder / "lxc.log", "-l", "WARN"]
+        start: list[str | Path] = ["lxc-start", "-P", self._store.root, "-n", guest.id, "-f", folder / "config"]
         try:
-            mounts.run([*self._there(), *start], timeout=_STARTING, cause="The container could not be started.")
+            command = [*self._there(), *start, "-o", folder / "lxc.log", "-l", "WARN"]
+            mounts.run(command, timeout=_STARTING, cause="The container could not be started.")
         except DriverError as error:
             self._kill(guest.id)
             raise DriverError(error.message) from OSError(_tail(folder / "lxc.log"))
@@ -346,11 +349,13 @@ def _seed(drive: Path, folder: Path) -> Path:
     try:
         for parent, _, names in image.walk(rr_path="/"):
             place = folder / parent.lstrip("/")
-            place.mkdir(parents=True, exist_ok=True, mode=0o755)
+            place.mkdir(parents=True, exist_ok=True)
+            place.chmod(0o755)
             for name in names:
                 content = io.BytesIO()
                 image.get_file_from_iso_fp(content, rr_path=f"{parent.rstrip('/')}/{name}")
                 (place / name).write_bytes(content.getvalue())
+                (place / name).chmod(0o644)
     finally:
         image.close()
     return folder

@@ -31,7 +31,9 @@ def run(argv: Sequence[str | Path], *, timeout: float = 60, cause: str) -> str:
     words = [str(word) for word in argv]
     environment = {"PATH": _PATH, "LC_ALL": "C.UTF-8"}
     try:
-        done = subprocess.run(words, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False)
+        done = subprocess.run(
+            words, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False, umask=0o022
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise DriverError(cause) from error
     if done.returncode:

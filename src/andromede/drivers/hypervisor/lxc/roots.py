@@ -29,7 +29,8 @@ def unpack(images: Path, archive: Path, limit: int) -> Path:
         return target
     part = target.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(mode=0o755)
+    part.mkdir()
+    part.chmod(0o755)
     os.chown(part, FIRST, FIRST)
     try:
         with mounts.ids(0, FIRST) as space, archive.open("rb") as file:
@@ -91,7 +92,7 @@ def ensure(folder: Path, image: Path | None, *, first: int, size: int) -> Path:
     """A container's root file system, mounted: `image` shifted to the range from `first` on, over a disk of `size` bytes."""
     lower, disk, root, file = folder / "lower", folder / "disk", folder / "root", folder / "disk.img"
     for path in (lower, disk, root):
-        path.mkdir(exist_ok=True, mode=0o711)
+        path.mkdir(exist_ok=True, mode=0o700)
     if not mounts.mounted(disk):
         _make_disk(file, size)
         mounts.disk(file, disk)
@@ -100,7 +101,8 @@ def ensure(folder: Path, image: Path | None, *, first: int, size: int) -> Path:
     upper = disk / "upper"
     if not upper.exists():
         (disk / "work").mkdir(exist_ok=True)
-        upper.mkdir(mode=0o755)
+        upper.mkdir()
+        upper.chmod(0o755)
         os.chown(upper, first, first)
     if image is not None and not mounts.mounted(lower):
         mounts.shifted(image, lower, was=FIRST, becomes=first)

@@ -185,6 +185,29 @@ def ensure_veth(
             settle(netlink, number, mtu=mtu, mac=address)
 
 
+def ensure_pair(netlink: Netlink, name: str, peer: str, *, mac: str, mtu: int, checksums: bool) -> None:
+    """A veth pair in this thread's namespace: `name`, up, and `peer` with this MAC, which somebody may have taken elsewhere since."""
+    number = index(netlink, name)
+    if number is not None:
+        away = netlink.get_links(number)[0].get_attr("IFLA_LINK_NETNSID") is not None
+        if not away and index(netlink, peer) is None:
+            netlink.link("del", index=number)
+            number = None
+    if number is None:
+        netlink.link("add", ifname=name, kind="veth", peer=peer)
+        number = index(netlink, name)
+    if number is None:
+        raise DriverError("a link vanished while it was made")
+    if not checksums:
+        checksums_off(name)
+    settle(netlink, number, mtu=mtu)
+    here = index(netlink, peer)
+    if here is not None:
+        if not checksums:
+            checksums_off(peer)
+        settle(netlink, here, mtu=mtu, mac=mac)
+
+
 def settle(netlink: Netlink, number: int, *, mtu: int, mac: str | None = None) -> None:
     """A link with this MTU and MAC, up; written only where it differs."""
     link = netlink.get_links(number)[0]

@@ -9,7 +9,7 @@ import socket
 from typing import Any
 
 from andromede.core.daemon import is_ready
-from andromede.core.ids import tap_name
+from andromede.core.ids import peer_name, tap_name
 from andromede.drivers.network import MetadataEnd, Plugged
 from andromede.drivers.network.ovn import links
 from andromede.drivers.network.ovn.daemons import daemons
@@ -62,7 +62,11 @@ class OvsPlug:
     def _ensure(self, port: Plugged) -> str:
         name = tap_name(port.port_id)
         with links.faults("the tap of a port"), links.inside(self._layout.namespace) as netlink:
-            links.ensure_tap(netlink, name, owner=port.owner, mtu=port.mtu, several=port.queues > 1)
+            if port.container:
+                peer, checksums = peer_name(port.port_id), self._layout.datapath == "system"
+                links.ensure_pair(netlink, name, peer, mac=port.mac, mtu=port.mtu, checksums=checksums)
+            else:
+                links.ensure_tap(netlink, name, owner=port.owner, mtu=port.mtu, several=port.queues > 1)
         self._join(name, port.port_id, port.mac, port.mtu)
         return name
 

@@ -1,0 +1,54 @@
+"""Servers that are system containers, chosen by the image property `hypervisor_type=lxc`; who may not have them, and what they cannot do.
+
+A container shares its host's kernel. An operator forbids that for the whole cloud (`compute.isolation`) or in a flavor (extra spec
+`andromede:isolation=vm`), a project for itself by the tag `andromede:isolation=vm`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from andromede.core.context import Context
+from andromede.core.errors import BadRequest, Conflict, Forbidden
+from andromede.drivers.hypervisor import TRAIT
+from andromede.services.identity import service as identity
+from andromede.services.image.service import ARCHIVE
+
+LXC = "lxc"
+ISOLATION, MACHINE = "andromede:isolation", "vm"
+_CANNOT = {
+    "suspend": "be suspended to disk", "rescue": "be rescued", "createImage": "be made an image of", "createBackup": "be backed up",
+    "shelve": "be shelved", "live migrate": "be moved while it runs", "os-migrateLive": "be moved while it runs",
+}  # fmt: skip
+
+
+def is_container(properties: Mapping[str, str]) -> bool:
+    """Whether an image with these properties makes containers."""
+    return properties.get("hypervisor_type", "").lower() == LXC
+
+
+def check(ctx: Context, properties: Mapping[str, str], disk_format: str, extra_specs: Mapping[str, str]) -> None:
+    """Raise Forbidden where whoever asks must not share a kernel, BadRequest for an image that is no archive and should be, or is one."""
+    if is_container(properties) != (disk_format == ARCHIVE):
+        raise BadRequest(
+            "A container is made of an archive of a root file system: an image of the disk format raw in the container format docker, with "
+            "the property hypervisor_type=lxc. No other server is made of one."
+        )
+    if not is_container(properties):
+        return
+    if ctx.parts.settings.compute.isolation == MACHINE:
+        raise Forbidden("This cloud has virtual machines only: its containers would share a kernel (compute.isolation).")
+    if extra_specs.get(ISOLATION) == MACHINE:
+        raise Forbidden(f"The flavor's {ISOLATION}=vm forbids the image: a container shares its host's kernel.")
+    if f"{ISOLATION}={MACHINE}" in identity.project_tags(ctx.db, ctx.project_id):
+        raise Forbidden(f"The project's tag {ISOLATION}=vm forbids the image: a container shares its host's kernel.")
+
+
+def able(row: Any, action: str) -> None:
+    """Raise Conflict where a container is asked for what only a virtual machine can do."""
+    if action in _CANNOT and is_container(row["image"].get("properties", {})):
+        raise Conflict(f"Server {row['id']} is a container, which cannot {_CANNOT[action]}.")
+
+
+def traits(properties: Mapping[str, str]) -> frozenset[str]:
+    """What a host must have for servers of an image."""
+    return frozenset({TRAIT + LXC.upper()}) if is_container(properties) else frozenset()
