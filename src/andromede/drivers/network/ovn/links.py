@@ -185,15 +185,19 @@ def ensure_veth(
             settle(netlink, number, mtu=mtu, mac=address)
 
 
-def ensure_pair(netlink: Netlink, name: str, peer: str, *, mac: str, mtu: int, checksums: bool) -> None:
-    """A veth pair in this thread's namespace: `name`, up, and `peer` with this MAC, which somebody may have taken elsewhere since."""
+def ensure_pair(netlink: Netlink, name: str, peer: str, *, mac: str, mtu: int, checksums: bool) -> bool:
+    """A veth pair in this thread's namespace: `name`, up, and `peer` with this MAC, which somebody may have taken elsewhere since.
+
+    Answers whether it was made now.
+    """
     number = index(netlink, name)
     if number is not None:
         away = netlink.get_links(number)[0].get_attr("IFLA_LINK_NETNSID") is not None
         if not away and index(netlink, peer) is None:
             netlink.link("del", index=number)
             number = None
-    if number is None:
+    made = number is None
+    if made:
         netlink.link("add", ifname=name, kind="veth", peer=peer)
         number = index(netlink, name)
     if number is None:
@@ -206,6 +210,7 @@ def ensure_pair(netlink: Netlink, name: str, peer: str, *, mac: str, mtu: int, c
         if not checksums:
             checksums_off(peer)
         settle(netlink, here, mtu=mtu, mac=mac)
+    return made
 
 
 def settle(netlink: Netlink, number: int, *, mtu: int, mac: str | None = None) -> None:

@@ -60,13 +60,15 @@ class OvsPlug:
         await asyncio.to_thread(self._db.close)
 
     def _ensure(self, port: Plugged) -> str:
-        name = tap_name(port.port_id)
+        name, made = tap_name(port.port_id), False
         with links.faults("the tap of a port"), links.inside(self._layout.namespace) as netlink:
             if port.container:
                 peer, checksums = peer_name(port.port_id), self._layout.datapath == "system"
-                links.ensure_pair(netlink, name, peer, mac=port.mac, mtu=port.mtu, checksums=checksums)
+                made = links.ensure_pair(netlink, name, peer, mac=port.mac, mtu=port.mtu, checksums=checksums)
             else:
                 links.ensure_tap(netlink, name, owner=port.owner, mtu=port.mtu, several=port.queues > 1)
+        if made:  # the switch reads from the link that it opened, also when another has come in its place
+            self._part(name)
         self._join(name, port.port_id, port.mac, port.mtu)
         return name
 

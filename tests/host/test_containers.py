@@ -1,0 +1,178 @@
+"""Servers that are system containers, in a real cloud: with the network, the metadata and the life of other servers, and held to their own."""
+
+import json
+import re
+from contextlib import contextmanager
+
+import pytest
+
+from andromede.core.errors import CloudError
+from andromede.drivers.hypervisor.lxc import processes
+from andromede.drivers.hypervisor.lxc.store import FIRST
+from tests.host.hypervisors import HAVE_LXC, WHY_NO_LXC
+from tests.host.test_cloud import until
+from tests.host.test_live_interfaces import kill_agent
+
+pytestmark = [pytest.mark.timeout(600), pytest.mark.skipif(not HAVE_LXC, reason=WHY_NO_LXC)]
+NET, SERVERS = "/network/v2.0", "/compute/v2.1/servers"
+
+
+@contextmanager
+def container(real, name, **more):
+    """A container in the network `private`, in the default group alone."""
+    user = real.user
+    (image,) = user.get("/image/v2/images?name=petit-lxc")["images"]
+    (network,) = user.get(f"{NET}/networks?name=private")["networks"]
+    facts = {"name": name, "imageRef": image["id"], "flavorRef": "1", "networks": [{"uuid": network["id"]}], "key_name": "bonjour"}
+    made = user.post(SERVERS, {"server": facts | more})["server"]
+    try:
+        until(lambda: shown(real, made)["status"] == "ACTIVE", 120)
+        yield shown(real, made)
+    finally:
+        user.delete(f"{SERVERS}/{made['id']}")
+        until(lambda: not [one for one in user.get(SERVERS)["servers"] if one["id"] == made["id"]], 120)
+
+
+@pytest.fixture(scope="module")
+def box(real):
+    """A container with a floating address, to which nobody may speak yet."""
+    with container(real, "box") as server, floating(real, server) as address:
+        yield server, address
+
+
+@contextmanager
+def floating(real, server):
+    (port,) = real.user.get(f"{NET}/ports?device_id={server['id']}")["ports"]
+    (public,) = real.user.get(f"{NET}/networks?name=public")["networks"]
+    made = real.user.post(f"{NET}/floatingips", {"floatingip": {"floating_network_id": public["id"], "port_id": port["id"]}})["floatingip"]
+    try:
+        yield made["floating_ip_address"]
+    finally:
+        real.user.delete(f"{NET}/floatingips/{made['id']}")
+
+
+def shown(real, server):
+    return real.user.get(f"{SERVERS}/{server['id']}")["server"]
+
+
+def act(real, server, **action):
+    real.user.post(f"{SERVERS}/{server['id']}/action", action)
+
+
+def says(real, box, command):
+    return real.ssh(box[1], command).stdout.strip()
+
+
+@pytest.fixture
+def open_box(real, box):
+    """The container, in the group `ssh` too."""
+    names = {one["name"] for one in shown(real, box[0])["security_groups"]}
+    if "ssh" not in names:
+        act(real, box[0], addSecurityGroup={"name": "ssh"})
+    until(lambda: says(real, box, "hostname") == "box", 60)
+    return box
+
+
+def test_group_rules_hold_for_a_container(real, box):
+    until(lambda: b"petit: ready" in console(real, box[0]), 60)
+    assert real.ssh(box[1], "true").returncode == 255
+    act(real, box[0], addSecurityGroup={"name": "ssh"})
+    until(lambda: says(real, box, "hostname") == "box", 60)
+
+
+def console(real, server):
+    return real.user.post(f"{SERVERS}/{server['id']}/action", {"os-getConsoleOutput": {}})["output"].encode()
+
+
+def test_a_container_has_its_metadata_its_limits_and_ids_of_its_own(real, open_box):
+    server = open_box[0]
+    meta = json.loads(says(real, open_box, "curl -s http://169.254.169.254/openstack/latest/meta_data.json"))
+    assert (meta["uuid"], meta["name"]) == (server["id"], "box")
+    assert says(real, open_box, "sudo id -u") == "0"
+    first = int(says(real, open_box, "awk '{ print $2 }' /proc/self/uid_map"))
+    assert first >= FIRST
+    found = processes.find(real.home.host_state / "containers", server["id"])
+    with open(f"/proc/{found.init}/status", encoding="ascii") as status:
+        assert re.search(rf"^Uid:\t{first}\t", status.read(), re.MULTILINE)
+    kib = int(says(real, open_box, "df -k / | tail -1 | awk '{ print $2 }'"))
+    assert 0.9 * 2**20 < kib <= 2**20
+    for command in ("sudo mknod /tmp/disk b 7 0", "sudo mount -t ext4 /dev/loop0 /mnt", "sudo sh -c 'echo c >/proc/sysrq-trigger'", "sudo insmod /x"):
+        assert real.ssh(open_box[1], command).returncode, command
+    big = real.ssh(open_box[1], "dd if=/dev/zero of=/tmp/big bs=1M count=1500 2>&1; rm /tmp/big")
+    assert "No space left" in big.stdout
+    eaten = real.ssh(open_box[1], "awk 'BEGIN { s = \"x\"; while (1) s = s s }'; echo ended $?")
+    assert "ended 0" not in eaten.stdout
+    assert says(real, open_box, "hostname") == "box"
+
+
+def test_an_address_cannot_be_spoofed_from_inside(real, open_box):
+    gateway = says(real, open_box, "ip route | awk '/default/ { print $3 }'")
+    ping = f"ping -c 2 -W 2 {gateway}"
+    assert " 0% packet loss" in says(real, open_box, ping)
+    real.ssh(open_box[1], "sudo ip addr add 10.0.0.250/24 dev eth0")
+    assert " 100% packet loss" in says(real, open_box, f"ping -I 10.0.0.250 -c 2 -W 2 {gateway}")
+    real.ssh(open_box[1], "sudo ip addr del 10.0.0.250/24 dev eth0")
+    change = "ip link set eth0 down; ip link set eth0 address {mac}; ip link set eth0 up; ip route add default via {gateway} dev eth0;"
+    mac = says(real, open_box, "cat /sys/class/net/eth0/address")
+    forged, own = change.format(mac="02:00:00:00:00:99", gateway=gateway), change.format(mac=mac, gateway=gateway)
+    script = f"({forged} {ping}; {own}) >/tmp/forged 2>&1"
+    real.ssh(open_box[1], f"sudo setsid sh -c '{script}' </dev/null >/dev/null 2>&1 &", seconds=30)
+    until(lambda: "packet loss" in says(real, open_box, "cat /tmp/forged"), 60)
+    assert " 100% packet loss" in says(real, open_box, "cat /tmp/forged")
+
+
+def test_a_container_lives_as_servers_do(real, open_box):
+    server, address = open_box
+    real.ssh(address, "echo kept >/home/petit/note; sync; echo here | sudo tee /run/mark")
+    kill_agent(real)
+    until(lambda: real.cli("status", check=False).returncode == 0, 60)
+    assert says(real, open_box, "cat /run/mark") == "here"
+    act(real, server, pause=None)
+    until(lambda: shown(real, server)["status"] == "PAUSED", 30)
+    act(real, server, unpause=None)
+    until(lambda: shown(real, server)["status"] == "ACTIVE", 30)
+    assert says(real, open_box, "cat /run/mark") == "here"
+    real.ssh(address, "sudo poweroff")
+    until(lambda: shown(real, server)["status"] == "SHUTOFF", 60)
+    act(real, server, **{"os-start": None})
+    until(lambda: shown(real, server)["status"] == "ACTIVE", 60)
+    until(lambda: says(real, open_box, "cat /home/petit/note; ls /run/mark") == "kept", 60)
+    act(real, server, reboot={"type": "SOFT"})
+    until(lambda: shown(real, server)["status"] == "ACTIVE" and console(real, server).count(b"petit: ready") >= 3, 60)
+    until(lambda: says(real, open_box, "cat /home/petit/note") == "kept", 60)
+    counters = real.admin.get(f"{SERVERS}/{server['id']}/diagnostics")
+    assert counters
+
+
+def test_a_network_card_comes_and_goes(real, open_box):
+    server = open_box[0]
+    (network,) = real.user.get(f"{NET}/networks?name=private")["networks"]
+    path = f"{SERVERS}/{server['id']}/os-interface"
+    made = real.user.post(path, {"interfaceAttachment": {"net_id": network["id"]}})["interfaceAttachment"]
+    until(lambda: says(real, open_box, "cat /sys/class/net/eth1/address") == made["mac_addr"], 40)
+    until(lambda: made["fixed_ips"][0]["ip_address"] in says(real, open_box, "ip -4 addr show eth1"), 40)
+    real.user.delete(f"{path}/{made['port_id']}")
+    until(lambda: says(real, open_box, "ls /sys/class/net") == "eth0\nlo", 40)
+
+
+def test_what_containers_cannot_do_is_refused(real, open_box):
+    for action in ({"suspend": None}, {"rescue": {}}, {"createImage": {"name": "copy"}}):
+        with pytest.raises(CloudError, match=r"409 .* is a container"):
+            act(real, open_box[0], **action)
+
+
+def test_who_may_not_share_a_kernel_gets_no_container(real):
+    project = real.user.project_id
+    real.admin.put(f"/identity/v3/projects/{project}/tags/andromede:isolation=vm", None)
+    try:
+        with pytest.raises(CloudError, match=r"403 .*isolation=vm"), container(real, "none"):
+            pass
+    finally:
+        real.admin.delete(f"/identity/v3/projects/{project}/tags/andromede:isolation=vm")
+
+
+def test_a_config_drive_is_where_cloud_init_looks(real):
+    with container(real, "drive", config_drive=True, security_groups=[{"name": "ssh"}]) as server, floating(real, server) as address:
+        until(lambda: real.ssh(address, "hostname").stdout.strip() == "drive", 60)
+        meta = real.ssh(address, "cat /var/lib/cloud/seed/config_drive/openstack/latest/meta_data.json").stdout
+        assert json.loads(meta)["uuid"] == server["id"]
