@@ -3,6 +3,7 @@
 import json
 import re
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -92,8 +93,7 @@ def test_a_container_has_its_metadata_its_limits_and_ids_of_its_own(real, open_b
     first = int(says(real, open_box, "awk '{ print $2 }' /proc/self/uid_map"))
     assert first >= FIRST
     found = processes.find(real.home.host_state / "containers", server["id"])
-    with open(f"/proc/{found.init}/status", encoding="ascii") as status:
-        assert re.search(rf"^Uid:\t{first}\t", status.read(), re.MULTILINE)
+    assert re.search(rf"^Uid:\t{first}\t", Path(f"/proc/{found.init}/status").read_text(), re.MULTILINE)
     kib = int(says(real, open_box, "df -k / | tail -1 | awk '{ print $2 }'"))
     assert 0.9 * 2**20 < kib <= 2**20
     for command in ("sudo mknod /tmp/disk b 7 0", "sudo mount -t ext4 /dev/loop0 /mnt", "sudo sh -c 'echo c >/proc/sysrq-trigger'", "sudo insmod /x"):
