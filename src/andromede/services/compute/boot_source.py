@@ -29,11 +29,14 @@ def source(ctx: Context, wanted: NewServer, flavor: Any) -> tuple[dict[str, Any]
         image_id = named or (local.uuid if local is not None else "")
         if not image_id:
             raise BadRequest("Invalid imageRef provided.")
-        return find(ctx, image_id, flavor), asked
+        found = find(ctx, image_id, flavor)
+        if containers.is_container(found["properties"]) and any(not one.local for one in asked):
+            raise BadRequest("Block Device Mapping is Invalid: a container has no volumes.")
+        return found, asked
     device, _made, properties = root
     if device.source == "image":
-        found = _bootable(ctx, device.uuid or "", flavor)
-        properties = image.metadata_of(ctx, found.id)
+        made_from = _bootable(ctx, device.uuid or "", flavor)
+        properties = image.metadata_of(ctx, made_from.id)
     if flavor.ram < int(properties.get("min_ram", 0) or 0):
         raise BadRequest("Flavor's memory is too small for requested image.")
     machine.check(properties, flavor.extra_specs)

@@ -17,7 +17,7 @@ LXC = "lxc"
 ISOLATION, MACHINE = "andromede:isolation", "vm"
 _CANNOT = {
     "suspend": "be suspended to disk", "rescue": "be rescued", "createImage": "be made an image of", "createBackup": "be backed up",
-    "shelve": "be shelved", "live migrate": "be moved while it runs", "os-migrateLive": "be moved while it runs",
+    "shelve": "be shelved", "migrate": "be moved to another host", "evacuate": "be moved to another host", "attach_volume": "have volumes",
 }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from andromede.core.ids import is_id
 from andromede.drivers.hypervisor import MOST_DRIVES
 from andromede.http import paging
 from andromede.http.wire import Body, since
-from andromede.services.compute import devices, hosts, operations, servers, state
+from andromede.services.compute import containers, devices, hosts, operations, servers, state
 from andromede.services.compute.api import api, member, reader
 from andromede.services.volume import service as volume
 
@@ -93,6 +93,7 @@ def show_attachment(ctx: Context, server_id: str, volume_id: str) -> dict[str, A
 def _mine(ctx: Context, server_id: str, action: str) -> Any:
     row = servers.find(ctx, server_id)
     state.unlocked(row, admin=ctx.caller.admin)
+    containers.able(row, action)
     state.require(row, action, "active", "stopped", "paused", "suspended", "resized", "soft-delete", "shelved", "rescued", idle=False)
     return row
 

@@ -78,7 +78,7 @@ class Lxc:
     async def ensure(self, guest: Guest) -> Seen:
         """Move the container one step towards its description. Raises DriverError with a public sentence when it cannot."""
         check(guest)
-        if len(guest.disks) != 1:
+        if len(guest.disks) != 1 or guest.drives:
             raise DriverError("A container has one disk.", status=409)
         if guest.power is Power.SUSPENDED or guest.captures:
             raise DriverError(_NOT_HERE, status=409)
