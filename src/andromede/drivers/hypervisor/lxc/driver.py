@@ -34,6 +34,9 @@ from andromede.drivers.hypervisor.lxc.store import ASKED, BY_ITSELF, CRASHED, Re
 T = TypeVar("T")
 _ENDED = {"": State.ABSENT, ASKED: State.STOPPED, BY_ITSELF: State.STOPPED, CRASHED: State.CRASHED}
 _STARTING, _ENDING = 60.0, 10.0
+LXC_START = "/usr/bin/lxc-start"
+_NOWHERE = "/nonexistent"
+"""Where LXC looks for programs: as root it sets maps of ids itself where it finds no newuidmap, which would want them in /etc/subuid."""
 _NOT_HERE = "A container has no such thing."
 
 
@@ -65,7 +68,7 @@ class Lxc:
         """Every container of this instance; ABSENT for one of which only leftovers are there."""
         with public():
             running = {found.guest_id: found for found in await asyncio.to_thread(processes.scan, self._store.root)}
-            await asyncio.to_thread(groups.sweep, self._hierarchies, self._tag)
+            await asyncio.to_thread(groups.sweep, self._hierarchies, self._tag, self._store.ids)
             known = {*self._store.ids(), *running, *groups.containers(self._hierarchies, self._tag)}
         return [await self._alone(guest_id, lambda one: self._observed(one, running.get(one))) for guest_id in sorted(known)]
 
@@ -298,10 +301,10 @@ class Lxc:
         record.pid = record.ticks = 0
         record.asked, record.ended, record.fault = 0.0, "", None
         self._store.save(record)
-        start: list[str | Path] = ["lxc-start", "-P", self._store.root, "-n", guest.id, "-f", folder / "config"]
+        start: list[str | Path] = [LXC_START, "-P", self._store.root, "-n", guest.id, "-f", folder / "config"]
         try:
             command = [*self._there(), *start, "-o", folder / "lxc.log", "-l", "WARN"]
-            mounts.run(command, timeout=_STARTING, cause="The container could not be started.")
+            mounts.run(command, timeout=_STARTING, cause="The container could not be started.", path=_NOWHERE)
         except DriverError as error:
             self._kill(guest.id)
             raise DriverError(error.message) from OSError(_tail(folder / "lxc.log"))

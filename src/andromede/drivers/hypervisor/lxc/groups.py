@@ -2,13 +2,15 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from andromede.drivers.hypervisor.cgroup import Hierarchy
 from andromede.drivers.hypervisor.lxc.config import TOP
 
 _PREFIX = "container-"
+_LAST = "pivot-"
+_NAMES = (_PREFIX, "monitor-", _LAST)
 _ROOT = Path("/sys/fs/cgroup")
 
 
@@ -36,21 +38,25 @@ def thaw(hierarchies: Sequence[Hierarchy], tag: str, guest_id: str) -> None:
 
 
 def remove(hierarchies: Sequence[Hierarchy], tag: str, guest_id: str, patience: float = 2.0) -> None:
-    """Remove a container's groups. LXC's process ends in one of them and holds it a little longer: `sweep` removes that one later."""
+    """Remove a container's groups. LXC's process ends in one of them and may hold it for longer: `sweep` removes that one later."""
     deadline = time.monotonic() + patience
     for root in _roots(hierarchies):
-        while not _prune(leaf(root, tag, guest_id)) and time.monotonic() < deadline:
-            time.sleep(0.02)
-    sweep(hierarchies, tag)
+        for name in _NAMES:
+            while not _prune(root / TOP / tag / f"{name}{guest_id}") and name != _LAST and time.monotonic() < deadline:
+                time.sleep(0.02)
 
 
-def sweep(hierarchies: Sequence[Hierarchy], tag: str) -> None:
-    """Remove what containers that are gone left, and the groups above where there is none."""
+def sweep(hierarchies: Sequence[Hierarchy], tag: str, known: Callable[[], set[str]]) -> None:
+    """Remove what containers left that nobody knows any more, and the groups above where there is none. Whoever begins a container is
+    known before there is a group of it."""
     for root in _roots(hierarchies):
         place = root / TOP / tag
-        for path in (*place.glob("monitor-*"), *place.glob("pivot-*")):
-            if not (place / f"{_PREFIX}{path.name.partition('-')[2]}").exists():
-                _prune(path)
+        for name in _NAMES:
+            found = list(place.glob(f"{name}*"))
+            kept = known() if found else set()
+            for path in found:
+                if path.name.removeprefix(name) not in kept:
+                    _prune(path)
         if place.exists() and _rmdir(place):
             _rmdir(place.parent)
 

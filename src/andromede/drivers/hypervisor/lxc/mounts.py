@@ -6,6 +6,7 @@ Sources: mount_setattr(2), open_tree(2) and move_mount(2), user_namespaces(7).
 import contextlib
 import ctypes
 import os
+import shutil
 import struct
 import subprocess
 import time
@@ -26,10 +27,10 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def run(argv: Sequence[str | Path], *, timeout: float = 60, cause: str) -> str:
-    """What a program says. Raises DriverError with `cause`, the program's own words behind it."""
-    words = [str(word) for word in argv]
-    environment = {"PATH": _PATH, "LC_ALL": "C.UTF-8"}
+def run(argv: Sequence[str | Path], *, timeout: float = 60, cause: str, path: str = _PATH) -> str:
+    """What a program says. Raises DriverError with `cause`, the program's own words behind it. path: where it finds others."""
+    words = [shutil.which(str(argv[0]), path=_PATH) or str(argv[0]), *map(str, argv[1:])]
+    environment = {"PATH": path, "LC_ALL": "C.UTF-8"}
     try:
         done = subprocess.run(
             words, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False, umask=0o022
