@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tests.conformance import clients
+from tests.host.hypervisors import HAVE_LXC, WHY_NO_LXC
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guide"
 
@@ -84,6 +85,11 @@ def follow(page: str, cloud, folder: Path, path: str = "") -> None:
 
 def test_the_first_steps_work_as_written(real, tmp_path):
     follow("first-steps.md", real, tmp_path)
+
+
+@pytest.mark.skipif(not HAVE_LXC, reason=WHY_NO_LXC)
+def test_containers_work_as_written(real, tmp_path):
+    follow("containers.md", real, tmp_path)
 
 
 def test_object_storage_works_as_written(real, tmp_path):
