@@ -56,9 +56,25 @@ class Fixed(msgspec.Struct, frozen=True):
     address: str
 
 
+class Limit(msgspec.Struct, frozen=True, kw_only=True):
+    """A limit of bandwidth, in kilobits per second and kilobits at once (0: as the fabric likes). egress: what the port sends."""
+
+    direction: str
+    kbps: int
+    burst: int = 0
+
+
+class Qos(msgspec.Struct, frozen=True, kw_only=True):
+    """What a port or floating IP is held to. dscp: the mark of every packet that it sends."""
+
+    limits: tuple[Limit, ...] = ()
+    dscp: int | None = None
+
+
 class Port(msgspec.Struct, frozen=True, kw_only=True):
     """A port for a guest, or the network's `metadata` port (a localport that exists on every host).
 
+    parent: the port whose guest this is a port of, in VLAN `segment` of its card.
     security: whether addresses are held to `mac`, `fixed` and `pairs` ((mac, cidr)) and `groups` apply.
     host: the chassis it is bound to, None when unbound. dhcp_options: extra (name, value) for this port alone.
     """
@@ -75,6 +91,16 @@ class Port(msgspec.Struct, frozen=True, kw_only=True):
     metadata: bool = False
     hostname: str = ""
     dhcp_options: tuple[tuple[str, str], ...] = ()
+    qos: Qos | None = None
+    parent: str | None = None
+    segment: int | None = None
+
+
+class Addresses(msgspec.Struct, frozen=True, kw_only=True):
+    """A set of addresses (CIDR, of both IP versions) that rules may name."""
+
+    id: str
+    addresses: tuple[str, ...] = ()
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +114,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     port_max: int | None = None
     remote_cidr: str | None = None
     remote_group: str | None = None
+    remote_addresses: str | None = None
+    """A set of addresses, which is there already."""
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,13 +145,25 @@ class Nat(msgspec.Struct, frozen=True, kw_only=True):
     internal: str
     port_id: str
     mac: str
+    qos: Qos | None = None
+
+
+class Forward(msgspec.Struct, frozen=True, kw_only=True):
+    """Ports of a floating IP: `external` at the first of each pair of `ports` is `internal` at the second. protocol: tcp, udp, sctp."""
+
+    id: str
+    external: str
+    internal: str
+    protocol: str
+    ports: tuple[tuple[int, int], ...]
 
 
 class Router(msgspec.Struct, frozen=True, kw_only=True):
     """A router with all its interfaces, its gateway, routes and floating IPs.
 
     gateway: its interface on the external network; next_hops: default gateways there. snat: inside subnets (CIDR) that
-    leave with the gateway's address. routes: (destination, next hop).
+    leave with the gateway's address. routes: (destination, next hop). apart: pairs of ranges (CIDR) between which nothing is routed.
+    limits: (external address, what it is held to), for floating IPs that lead to no port but have `forwards`.
     """
 
     id: str
@@ -134,10 +174,15 @@ class Router(msgspec.Struct, frozen=True, kw_only=True):
     snat: tuple[str, ...] = ()
     routes: tuple[tuple[str, str], ...] = ()
     floating: tuple[Nat, ...] = ()
+    forwards: tuple[Forward, ...] = ()
+    limits: tuple[tuple[str, Qos], ...] = ()
+    apart: tuple[tuple[str, str], ...] = ()
 
 
-Spec = Network | Subnet | Port | Group | Router
-KINDS: dict[str, type[Spec]] = {"network": Network, "subnet": Subnet, "port": Port, "group": Group, "router": Router}
+Spec = Network | Subnet | Addresses | Port | Group | Router
+KINDS: dict[str, type[Spec]] = {
+    "network": Network, "subnet": Subnet, "addresses": Addresses, "port": Port, "group": Group, "router": Router,
+}  # fmt: skip
 
 
 class Fabric(Protocol):

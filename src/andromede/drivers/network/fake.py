@@ -9,7 +9,7 @@ import threading
 
 from andromede.core.errors import DriverError
 from andromede.core.ids import tap_name
-from andromede.drivers.network import KINDS, MetadataEnd, Plugged, Port, Router, Spec, Subnet
+from andromede.drivers.network import KINDS, Addresses, MetadataEnd, Plugged, Port, Router, Spec, Subnet
 
 _PREFIX = 11
 
@@ -81,13 +81,15 @@ class FakeFabric:
             for network in on:
                 if network not in self._held["network"] and ("network", network) not in named:
                     raise DriverError(f"There is no network {network} to be on")
-        if isinstance(spec, Subnet):
+        if isinstance(spec, Subnet | Addresses):
+            ranges, dns = ((spec.cidr,), spec.dns) if isinstance(spec, Subnet) else (spec.addresses, ())
             try:
-                ipaddress.ip_network(spec.cidr, strict=False)
-                for each in spec.dns:
+                for each in ranges:
+                    ipaddress.ip_network(each, strict=False)
+                for each in dns:
                     ipaddress.ip_address(each)
             except ValueError as wrong:
-                raise DriverError(f"The subnet {spec.id} has an address that is none") from wrong
+                raise DriverError(f"The {self._kinds[type(spec)]} {spec.id} has an address that is none") from wrong
 
 
 class FakePlug:

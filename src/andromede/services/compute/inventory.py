@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, case, delete, func, insert, select, update
 
 from andromede.core.units import GIB, MIB
 from andromede.services.compute.tables import host
@@ -58,16 +58,20 @@ def claim(db: Connection, consumer_id: str, host_name: str, amounts: Mapping[str
     """Have a consumer hold exactly these amounts of a host, and nothing of others. The caller has made sure that there is room."""
     free(db, consumer_id)
     host_id = db.scalar(select(host.c.id).where(host.c.name == host_name))
-    for name, amount in amounts.items():
-        if amount:
-            db.execute(insert(allocation).values(consumer_id=consumer_id, host_id=host_id, resource_class=name, used=amount))
-            _use(db, host_id, name, amount)
+    taken = {name: amount for name, amount in amounts.items() if amount}
+    if taken:
+        rows = [{"consumer_id": consumer_id, "host_id": host_id, "resource_class": name, "used": amount} for name, amount in taken.items()]
+        db.execute(insert(allocation), rows)
+        _use(db, host_id, taken)
 
 
 def free(db: Connection, consumer_id: str) -> None:
     """Have a consumer hold nothing."""
+    held: dict[str, dict[str, int]] = {}
     for one in db.execute(delete(allocation).where(allocation.c.consumer_id == consumer_id).returning(*allocation.c)).all():
-        _use(db, one.host_id, one.resource_class, -one.used)
+        held.setdefault(one.host_id, {})[one.resource_class] = -one.used
+    for host_id, amounts in held.items():
+        _use(db, host_id, amounts)
 
 
 def hand_over(db: Connection, consumer_id: str, other_id: str) -> None:
@@ -76,9 +80,11 @@ def hand_over(db: Connection, consumer_id: str, other_id: str) -> None:
     db.execute(update(allocation).where(allocation.c.consumer_id == consumer_id).values(consumer_id=other_id))
 
 
-def _use(db: Connection, host_id: Any, name: str, amount: int) -> None:
-    here = (inventory.c.host_id == host_id, inventory.c.resource_class == name)
-    db.execute(update(inventory).where(*here).values(used=inventory.c.used + amount, free=inventory.c.free - amount))
+def _use(db: Connection, host_id: Any, amounts: Mapping[str, int]) -> None:
+    """Write what more is taken of a host, in one statement."""
+    more = case(amounts, value=inventory.c.resource_class, else_=0)
+    here = (inventory.c.host_id == host_id, inventory.c.resource_class.in_(list(amounts)))
+    db.execute(update(inventory).where(*here).values(used=inventory.c.used + more, free=inventory.c.free - more))
 
 
 def used(db: Connection) -> dict[str, Room]:

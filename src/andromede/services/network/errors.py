@@ -13,6 +13,10 @@ _MISSING = {
     "security_group": ("SecurityGroupNotFound", "Security group {} does not exist"),
     "security_group_rule": ("SecurityGroupRuleNotFound", "Security group rule {} does not exist"),
     "default_security_group_rule": ("DefaultSecurityGroupRuleNotFound", "Default Security Group rule {} does not exist"),
+    "policy": ("QosPolicyNotFound", "QoS policy {} could not be found."),
+    "address_group": ("AddressGroupNotFound", "Address group {} could not be found."),
+    "trunk": ("TrunkNotFound", "Trunk {} could not be found."),
+    "port_forwarding": ("PortForwardingNotFound", "Port Forwarding {} could not be found."),
     "rbac_policy": ("RbacPolicyNotFound", "RBAC policy of type network with ID {} not found"),
 }
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, select
 
-from andromede.drivers.network import Fixed, Group, Leg, Nat, Network, Port, Router, Rule, Spec, Subnet
-from andromede.services.network import ports
+from andromede.drivers.network import Addresses, Fixed, Group, Leg, Nat, Network, Port, Qos, Router, Rule, Spec, Subnet
+from andromede.services.network import ports, qos
 from andromede.services.network.rows import gather, grouped
 from andromede.services.network.tables import FABRIC, fixed, floating, network, port, port_group, rule, subnet
 
@@ -68,6 +68,10 @@ def _subnets(db: Connection, rows: Rows) -> list[Spec]:
     ]  # fmt: skip
 
 
+def _addresses(_db: Connection, rows: Rows) -> list[Spec]:
+    return [Addresses(id=row["id"], addresses=tuple(row["addresses"])) for row in rows]
+
+
 def _groups(db: Connection, rows: Rows) -> list[Spec]:
     query = select(rule).order_by(rule.c.created, rule.c.id)
     held = grouped(gather(db, _ids(rows), lambda some: query.where(rule.c.group_id.in_(some))), "group_id")
@@ -78,7 +82,7 @@ def _groups(db: Connection, rows: Rows) -> list[Spec]:
                 Rule(
                     id=each["id"], direction=each["direction"], ethertype=each["ethertype"], protocol=each["protocol"],
                     port_min=each["port_min"], port_max=each["port_max"], remote_cidr=each["remote_cidr"],
-                    remote_group=each["remote_group_id"],
+                    remote_group=each["remote_group_id"], remote_addresses=each["remote_addresses_id"],
                 )
                 for each in held.get(row["id"], [])
             ),
@@ -87,9 +91,19 @@ def _groups(db: Connection, rows: Rows) -> list[Spec]:
     ]  # fmt: skip
 
 
+def _qos_of_ports(db: Connection, rows: Rows) -> dict[str, Qos]:
+    homes = {row["network_id"] for row in rows}
+    policies = select(network.c.id, network.c.qos_id)
+    of_networks = {each["id"]: each["qos_id"] for each in gather(db, homes, lambda some: policies.where(network.c.id.in_(some)))}
+    held = {row["id"]: row["qos_id"] or of_networks.get(row["network_id"]) for row in rows if row["device_owner"] != ports.METADATA}
+    known = qos.specs(db, set(held.values()))
+    return {id_: known[policy] for id_, policy in held.items() if policy in known}
+
+
 def _ports(db: Connection, rows: Rows) -> list[Spec]:
     ids = _ids(rows)
     held = grouped(gather(db, ids, lambda some: select(fixed).where(fixed.c.port_id.in_(some)).order_by(fixed.c.place)), "port_id")
+    held_to = _qos_of_ports(db, rows)
     joined = select(port_group).order_by(port_group.c.group_id)
     groups = grouped(gather(db, ids, lambda some: joined.where(port_group.c.port_id.in_(some))), "port_id")
     return [
@@ -99,6 +113,7 @@ def _ports(db: Connection, rows: Rows) -> list[Spec]:
             pairs=tuple((mac, address) for mac, address in row["pairs"]), security=row["security"],
             groups=tuple(each["group_id"] for each in groups.get(row["id"], [])), enabled=row["admin_state_up"],
             host=row["host"] or None, metadata=row["device_owner"] == ports.METADATA, hostname=row["dns_name"],
+            qos=held_to.get(row["id"]),
             dhcp_options=tuple((each["opt_name"], each["opt_value"]) for each in row["dhcp_options"] if each["ip_version"] == 4),
         )
         for row in rows
@@ -116,7 +131,7 @@ def _leg(row: Mapping[Any, Any], held: Sequence[Mapping[Any, Any]], mtu: int) ->
 def _nats(db: Connection, ids: Sequence[str]) -> dict[str, list[RowMapping]]:
     outer = port.alias("outer")
     query = (
-        select(floating.c.id, floating.c.router_id, floating.c.address, floating.c.fixed_address, floating.c.port_id, outer.c.mac)
+        select(floating.c.id, floating.c.router_id, floating.c.address, floating.c.fixed_address, floating.c.port_id, floating.c.qos_id, outer.c.mac)
         .join(outer, outer.c.id == floating.c.outer_port_id).order_by(floating.c.address)
     )  # fmt: skip
     return grouped(gather(db, ids, lambda some: query.where(floating.c.router_id.in_(some), floating.c.port_id.is_not(None))), "router_id")
@@ -127,6 +142,7 @@ def _routers(db: Connection, rows: Rows) -> list[Spec]:
     query = select(port, network.c.mtu).join(network, network.c.id == port.c.network_id).where(port.c.device_owner.in_(ports.OF_ROUTERS))
     joined = list(gather(db, ids, lambda some: query.where(port.c.device_id.in_(some)).order_by(port.c.created, port.c.id)))
     legs, held, nats = grouped(joined, "device_id"), _fixed_of(db, _ids(joined)), _nats(db, ids)
+    known = qos.specs(db, {each["qos_id"] for found in nats.values() for each in found})
     out: list[Spec] = []
     for row in rows:
         inside = [each for each in legs.get(row["id"], []) if each["device_owner"] == ports.INTERFACE and each["id"] in held]
@@ -139,7 +155,10 @@ def _routers(db: Connection, rows: Rows) -> list[Spec]:
                 gateway=gateway, next_hops=tuple(each["gateway"] for each in held[gate["id"]] if each["gateway"]) if gate else (),
                 snat=tuple(fours) if gate and row["snat"] else (), routes=tuple((to, hop) for to, hop in row["routes"]),
                 floating=tuple(
-                    Nat(id=each["id"], external=each["address"], internal=each["fixed_address"], port_id=each["port_id"], mac=each["mac"])
+                    Nat(
+                        id=each["id"], external=each["address"], internal=each["fixed_address"], port_id=each["port_id"], mac=each["mac"],
+                        qos=known.get(each["qos_id"]),
+                    )
                     for each in nats.get(row["id"], [])
                 ),
             )
@@ -148,7 +167,7 @@ def _routers(db: Connection, rows: Rows) -> list[Spec]:
 
 
 _BUILDERS: dict[str, Callable[[Connection, Rows], list[Spec]]] = {
-    "network": _networks, "subnet": _subnets, "group": _groups, "port": _ports, "router": _routers,
+    "network": _networks, "subnet": _subnets, "addresses": _addresses, "group": _groups, "port": _ports, "router": _routers,
 }  # fmt: skip
 
 

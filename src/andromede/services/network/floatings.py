@@ -9,7 +9,7 @@ from sqlalchemy import Connection, and_, select
 from andromede.core.context import Context
 from andromede.core.errors import BadRequest, Conflict, NotFound
 from andromede.core.ids import new_id
-from andromede.services.network import networks, ports, values
+from andromede.services.network import networks, ports, qos, values
 from andromede.services.network.addresses import Asked
 from andromede.services.network.errors import missing
 from andromede.services.network.resource import for_admins
@@ -40,7 +40,8 @@ def create(ctx: Context, project_id: str, body: NewFloating) -> str:
         raise BadRequest(f"Unable to find any IP address on external network {home['id']}.", kind="ExternalIpAddressExhausted")
     add(
         ctx.db, floating, id=id_, project_id=project_id, description=body.description or "", network_id=home["id"], outer_port_id=outer,
-        address=address, dns_name=values.label(body.dns_name or "", "dns_name"), dns_domain=values.domain(body.dns_domain or "", "dns_domain"),
+        address=address, qos_id=qos.chosen(ctx, body.qos_policy_id, None),
+        dns_name=values.label(body.dns_name or "", "dns_name"), dns_domain=values.domain(body.dns_domain or "", "dns_domain"),
     )  # fmt: skip
     row = _row(ctx.db, id_)
     if body.port_id:
@@ -69,6 +70,9 @@ def update(ctx: Context, row: Mapping[Any, Any], body: FloatingChange) -> None:
     """Lead a floating IP elsewhere or nowhere, or describe it anew. Raises as `create`."""
     if body.description is not UNSET:
         touch(ctx.db, floating, row["id"], description=body.description)
+    if body.qos_policy_id is not UNSET:
+        touch(ctx.db, floating, row["id"], qos_id=qos.chosen(ctx, body.qos_policy_id, row["qos_id"]))
+        bump(ctx.db, router, router.c.id == row["router_id"])
     target = row["port_id"] if body.port_id is UNSET else body.port_id
     if not target:
         if body.fixed_ip_address:

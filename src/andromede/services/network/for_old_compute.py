@@ -6,7 +6,7 @@ from sqlalchemy import or_, select, true
 
 from andromede.core.context import Context
 from andromede.core.errors import BadRequest, Conflict, NotFound
-from andromede.services.network import floatings, networks
+from andromede.services.network import floatings, networks, sharing
 from andromede.services.network import routes_routers as routes
 from andromede.services.network.resource import find_own
 from andromede.services.network.tables import fixed, floating, network, port, subnet
@@ -17,7 +17,7 @@ View = dict[str, Any]
 
 def list_networks(ctx: Context) -> list[View]:
     """The networks that the caller sees: id, label, cidr (of its first subnet) and what else Compute knew."""
-    mine = true() if ctx.caller.admin else or_(network.c.project_id == ctx.project_id, networks.shared_with(ctx.project_id, networks.SHARED))
+    mine = true() if ctx.caller.admin else or_(network.c.project_id == ctx.project_id, networks.shared_with(ctx.project_id, sharing.SHARED))
     rows = list(ctx.db.execute(select(network).where(or_(mine, network.c.external)).order_by(network.c.name, network.c.id)))
     cidrs: dict[str, str] = {}
     for one in ctx.db.execute(select(subnet.c.network_id, subnet.c.cidr).order_by(subnet.c.created, subnet.c.id)):

@@ -6,12 +6,13 @@ Source: Networking API v2.0, security groups and default security group rules.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, insert, or_, select
+from sqlalchemy import Connection, RowMapping, and_, insert, or_, select, true
 
 from andromede.core.clock import now
 from andromede.core.context import Context
 from andromede.core.errors import BadRequest, Conflict
 from andromede.core.ids import new_id
+from andromede.services.network import sharing
 from andromede.services.network.errors import missing
 from andromede.services.network.rows import add
 from andromede.services.network.rules import normalized
@@ -19,7 +20,7 @@ from andromede.services.network.tables import default_rule, group, rule, setting
 
 DEFAULT, PARENT = "default", "PARENT"
 _SEED = "default_rules"
-_COPIED = ("direction", "ethertype", "protocol", "port_min", "port_max", "remote_cidr", "description")
+_COPIED = ("direction", "ethertype", "protocol", "port_min", "port_max", "remote_cidr", "remote_addresses_id", "description")
 
 
 def seed(db: Connection) -> None:
@@ -66,10 +67,11 @@ def begin(db: Connection, project_id: str, **columns: Any) -> str:
 
 
 def of_ids(ctx: Context, ids: Sequence[str], project_id: str) -> list[str]:
-    """The same ids, checked: groups of that project, or any for admins. Raises NotFound."""
-    found = {row.id: row.project_id for row in ctx.db.execute(select(group.c.id, group.c.project_id).where(group.c.id.in_(list(ids))))}
+    """The same ids, checked: groups of that project and those shared with it, or any for admins. Raises NotFound."""
+    mine = or_(group.c.project_id == project_id, sharing.shared_with(group, project_id, sharing.SHARED))
+    found = set(ctx.db.scalars(select(group.c.id).where(group.c.id.in_(list(ids)), true() if ctx.caller.admin else mine)))
     for id_ in ids:
-        if id_ not in found or not (ctx.caller.admin or found[id_] == project_id):
+        if id_ not in found:
             raise missing("security_group", id_)
     return list(dict.fromkeys(ids))
 
@@ -80,7 +82,8 @@ def of_names(ctx: Context, names: Sequence[str]) -> list[str]:
     if DEFAULT in names:
         ensure_default(ctx.db, ctx.project_id)
     for name in names:
-        query = select(group.c.id).where(group.c.project_id == ctx.project_id, or_(group.c.name == name, group.c.id == name))
+        mine = or_(group.c.project_id == ctx.project_id, and_(group.c.id == name, sharing.shared_with(group, ctx.project_id, sharing.SHARED)))
+        query = select(group.c.id).where(mine, or_(group.c.name == name, group.c.id == name))
         ids = list(ctx.db.scalars(query))
         if name in ids:
             ids = [name]
@@ -102,5 +105,5 @@ def rules_of(db: Connection, ids: Sequence[str]) -> dict[str, list[RowMapping]]:
 
 def same_rule(one: Mapping[Any, Any], other: Mapping[Any, Any]) -> bool:
     """Whether two rules let the same through."""
-    names = ("direction", "ethertype", "protocol", "port_min", "port_max", "remote_group_id")
+    names = ("direction", "ethertype", "protocol", "port_min", "port_max", "remote_group_id", "remote_addresses_id")
     return all(one[name] == other[name] for name in names) and normalized(one["remote_cidr"]) == normalized(other["remote_cidr"])

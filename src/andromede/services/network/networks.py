@@ -4,17 +4,16 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select, true
+from sqlalchemy import ColumnElement, Connection, and_, delete, or_, select, true
 
 from andromede.core.context import Context
 from andromede.core.errors import BadRequest, Conflict
-from andromede.core.ids import new_id
-from andromede.services.network import ports
+from andromede.services.network import ports, sharing
 from andromede.services.network.errors import invalid
 from andromede.services.network.rows import add, bump, bury, changed, touch
+from andromede.services.network.sharing import EXTERNAL, SHARED
 from andromede.services.network.tables import fixed, floating, network, port, rbac, subnet
 
-SHARED, EXTERNAL, EVERYONE = "access_as_shared", "access_as_external", "*"
 PHYSICAL = ("public",)
 """The physical networks that a flat network may be: the provider bridge of the hosts."""
 _OWN_PORTS = ("network:distributed", "network:floatingip")
@@ -23,8 +22,7 @@ _SEGMENTS = 1 << 16
 
 def shared_with(project_id: str | None, *actions: str) -> ColumnElement[bool]:
     """Networks that a rule lets a project use."""
-    targets = [EVERYONE, *([project_id] if project_id else [])]
-    return network.c.id.in_(select(rbac.c.object_id).where(rbac.c.action.in_(actions), rbac.c.target.in_(targets)))
+    return sharing.shared_with(network, project_id, *actions)
 
 
 def visible(ctx: Context) -> ColumnElement[bool]:
@@ -61,9 +59,9 @@ def create(ctx: Context, project_id: str, values: dict[str, Any], *, shared: boo
         _only_default(ctx, values)
     id_ = add(ctx.db, network, project_id=project_id, segment=segment, **values)
     if shared:
-        _grant(ctx.db, id_, project_id, SHARED)
+        sharing.grant(ctx.db, network, id_, project_id)
     if values.get("external"):
-        _grant(ctx.db, id_, project_id, EXTERNAL)
+        sharing.grant(ctx.db, network, id_, project_id, EXTERNAL)
     changed(ctx)
     return id_
 
@@ -88,47 +86,28 @@ def _only_default(ctx: Context, values: Mapping[Any, Any], id_: str = "") -> Non
         raise Conflict(f"A default external network already exists: {other}.", kind="DefaultExternalNetworkExists")
 
 
-def _grant(db: Connection, id_: str, project_id: str, action: str) -> None:
-    same = and_(rbac.c.object_id == id_, rbac.c.action == action, rbac.c.target == EVERYONE)
-    if db.scalar(select(rbac.c.id).where(same)) is None:
-        db.execute(insert(rbac).values(id=new_id(), project_id=project_id, object_id=id_, action=action, target=EVERYONE))
-
-
 def update(ctx: Context, row: Mapping[Any, Any], values: dict[str, Any], *, shared: bool | None) -> None:
     """Change a network by checked `values`."""
     db, id_ = ctx.db, row["id"]
     if values.get("is_default"):
         _only_default(ctx, {**row, **values}, id_)
     if shared:
-        _grant(db, id_, row["project_id"], SHARED)
+        sharing.grant(db, network, id_, row["project_id"])
     elif shared is False:
-        _unshare(db, row)
+        sharing.revoke(db, network, row)
     if values.get("external"):
-        _grant(db, id_, row["project_id"], EXTERNAL)
+        sharing.grant(db, network, id_, row["project_id"], EXTERNAL)
     elif values.get("external") is False:
         _inward(db, id_)
     touch(db, network, id_, **values)
     if "mtu" in values and values["mtu"] != row["mtu"]:
         bump(db, subnet, subnet.c.network_id == id_)
         ports.bump_routers(db, port.c.network_id == id_)
+    if "qos_id" in values:
+        bump(db, port, port.c.network_id == id_)
     if "dns_domain" in values:
         bump(db, port, and_(port.c.network_id == id_, port.c.dns_name != ""))
     changed(ctx)
-
-
-def foreign_users(db: Connection, row: Mapping[Any, Any], target: str) -> bool:
-    """Whether a project that needs a rule for `target` has something on the network."""
-    others = [port.c.network_id == row["id"], port.c.project_id.not_in(["", row["project_id"]])]
-    if target != EVERYONE:
-        others.append(port.c.project_id == target)
-    return db.scalar(select(port.c.id).where(*others).limit(1)) is not None
-
-
-def _unshare(db: Connection, row: Mapping[Any, Any]) -> None:
-    if foreign_users(db, row, EVERYONE):
-        text = f"Unable to reconfigure sharing settings for network {row['id']}. Multiple projects are using it."
-        raise Conflict(text, kind="InvalidSharedSetting")
-    db.execute(delete(rbac).where(rbac.c.object_id == row["id"], rbac.c.action == SHARED, rbac.c.target == EVERYONE))
 
 
 def _inward(db: Connection, id_: str) -> None:

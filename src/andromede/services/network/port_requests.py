@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from andromede.core.context import Context
 from andromede.core.errors import BadRequest, Conflict, Forbidden
-from andromede.services.network import groups, networks, ports, values
+from andromede.services.network import groups, networks, ports, qos, sharing, values
 from andromede.services.network.addresses import Asked
 from andromede.services.network.errors import invalid, missing, wrong
 from andromede.services.network.resource import for_admins, owner_of
@@ -129,6 +129,8 @@ def create(ctx: Context, body: NewPort) -> str:
         raise Forbidden(text, kind="PolicyNotAuthorized")
     ctx.take(owner, port=1)
     columns = _simple(ctx, body, "")
+    if body.qos_policy_id is not UNSET:
+        columns["qos_id"] = qos.chosen(ctx, body.qos_policy_id, None)
     mac = values.mac(body.mac_address) if body.mac_address else None
     unplugged = columns.get("device_owner", "").startswith("network:")
     security = not unplugged and (home["port_security"] if body.port_security_enabled is UNSET else body.port_security_enabled)
@@ -150,7 +152,7 @@ def create(ctx: Context, body: NewPort) -> str:
 
 
 def _shared(ctx: Context, network_id: str) -> bool:
-    shared = networks.shared_with(ctx.caller.project_id, networks.SHARED)
+    shared = networks.shared_with(ctx.caller.project_id, sharing.SHARED)
     return ctx.db.scalar(select(network.c.id).where(network.c.id == network_id, shared)) is not None
 
 
@@ -158,6 +160,8 @@ def update(ctx: Context, row: Mapping[Any, Any], body: PortChange) -> None:
     """Change a port. Raises as `create`; Conflict for the address of a bound port's MAC, too."""
     db = ctx.db
     columns = _simple(ctx, body, row["device_owner"])
+    if body.qos_policy_id is not UNSET:
+        columns["qos_id"] = qos.chosen(ctx, body.qos_policy_id, row["qos_id"])
     if row["device_owner"] in _RESERVED and (columns.keys() & {"device_id", "device_owner"}):
         same = all(columns.get(name, row[name]) == row[name] for name in ("device_id", "device_owner"))
         if not same:

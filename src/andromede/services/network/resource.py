@@ -84,11 +84,6 @@ def owned(table: Table) -> Callable[[Context], ColumnElement[bool]]:
     return lambda ctx: true() if ctx.caller.admin else table.c.project_id == ctx.caller.project_id
 
 
-def owned_or_shared(table: Table) -> Callable[[Context], ColumnElement[bool]]:
-    """A project's own rows and the shared ones; all of them for admins."""
-    return lambda ctx: true() if ctx.caller.admin else or_(table.c.project_id == ctx.caller.project_id, table.c.shared)
-
-
 def standard_filters(table: Table) -> dict[str, Filter]:
     """The filters that every resource has."""
     names = {"id": "id", "name": "name", "description": "description", "project_id": "project_id", "tenant_id": "project_id"}
@@ -131,7 +126,8 @@ def tags_of(ctx: Context, rows: Sequence[RowMapping]) -> dict[str, list[RowMappi
     return grouped(gather(ctx.db, [row["id"] for row in rows], lambda some: query.where(tag.c.resource_id.in_(some))), "resource_id")
 
 
-def _selected(ctx: Context, views: list[View]) -> list[View]:
+def chosen_fields(ctx: Context, views: list[View]) -> list[View]:
+    """The attributes that `fields` asks for, or all."""
     fields = [name for name in ctx.query.all("fields") if name]
     if not fields:
         return views
@@ -170,7 +166,7 @@ def match_revision(ctx: Context, row: RowMapping) -> None:
 
 def show(ctx: Context, kind: Resource, id_: str) -> View:
     """One resource under its name, with the fields asked for."""
-    return {kind.name: _selected(ctx, kind.view(ctx, [find(ctx, kind, id_)]))[0]}
+    return {kind.name: chosen_fields(ctx, kind.view(ctx, [find(ctx, kind, id_)]))[0]}
 
 
 def shown(ctx: Context, kind: Resource, ids: Sequence[str], *, bulk: bool = False) -> View:
@@ -190,7 +186,7 @@ def listing(ctx: Context, kind: Resource, *more: ColumnElement[bool]) -> View:
         ctx.db, query, kind.table, keys=paging.sort_of(ctx, kind.sort, default), limit=limit, marker=marker, reverse=reverse,
         missing=lambda wrong: BadRequest(f"Invalid marker value for {kind.plural}: {wrong} could not be found.", kind="InvalidInput"),
     )  # fmt: skip
-    out: View = {kind.plural: _selected(ctx, kind.view(ctx, page.rows))}
+    out: View = {kind.plural: chosen_fields(ctx, kind.view(ctx, page.rows))}
     if limit < _MOST and page.rows:
         links = _links(ctx, page, reverse=reverse, marker=marker)
         if links:

@@ -2,11 +2,13 @@
 
 from andromede.services.network import (
     quotas,
+    routes_addresses,
     routes_agents,
     routes_groups,
     routes_info,
     routes_networks,
     routes_ports,
+    routes_qos,
     routes_quotas,
     routes_rbac,
     routes_routers,
@@ -17,6 +19,6 @@ from andromede.services.network.api import api, root
 
 APIS = (root, api)
 __all__ = [
-    "APIS", "quotas", "routes_agents", "routes_groups", "routes_info", "routes_networks", "routes_ports", "routes_quotas", "routes_rbac",
-    "routes_routers", "routes_subnets", "routes_tags",
+    "APIS", "quotas", "routes_addresses", "routes_agents", "routes_groups", "routes_info", "routes_networks", "routes_ports",
+    "routes_qos", "routes_quotas", "routes_rbac", "routes_routers", "routes_subnets", "routes_tags",
 ]  # fmt: skip

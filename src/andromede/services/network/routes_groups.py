@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from msgspec import UNSET
-from sqlalchemy import RowMapping, select, true
+from sqlalchemy import ColumnElement, RowMapping, or_, select, true
 
 from andromede.core.context import Context
 from andromede.core.errors import BadRequest, Conflict
-from andromede.services.network import groups, rules
+from andromede.services.network import groups, rules, sharing
 from andromede.services.network.api import admin, api, member, reader
 from andromede.services.network.errors import missing
 from andromede.services.network.resource import (
@@ -19,7 +19,6 @@ from andromede.services.network.resource import (
     given,
     listing,
     many,
-    owned,
     owner_of,
     same,
     show,
@@ -28,17 +27,18 @@ from andromede.services.network.resource import (
     standard_sort,
     standard_view,
     tags_of,
+    truth,
     whole,
 )  # fmt: skip
 from andromede.services.network.rows import add, bump, bury, changed, touch
-from andromede.services.network.tables import default_rule, group, port_group, rule
+from andromede.services.network.tables import address_group, default_rule, group, port_group, rule
 from andromede.services.network.wire_l3 import CreateDefaultRule, CreateGroup, CreateRule, NewGroup, NewRule, UpdateGroup
 
 
-def _rule_view(_ctx: Context, rows: Sequence[RowMapping]) -> list[View]:
-    out = []
+def _rule_view(ctx: Context, rows: Sequence[RowMapping]) -> list[View]:
+    out, tags = [], tags_of(ctx, rows)
     for row in rows:
-        view = standard_view(row) | rules.view(row) | {"security_group_id": row["group_id"]}
+        view = standard_view(row, tags) | rules.view(row) | {"security_group_id": row["group_id"]}
         view["normalized_cidr"] = rules.normalized(row["remote_cidr"])
         del view["name"]
         out.append(view)
@@ -46,29 +46,41 @@ def _rule_view(_ctx: Context, rows: Sequence[RowMapping]) -> list[View]:
 
 
 def _view(ctx: Context, rows: Sequence[RowMapping]) -> list[View]:
-    tags, held = tags_of(ctx, rows), groups.rules_of(ctx.db, [row["id"] for row in rows])
+    ids = [row["id"] for row in rows]
+    tags, held, shared = tags_of(ctx, rows), groups.rules_of(ctx.db, ids), sharing.shared_ids(ctx, ids)
+    rules_ = _rule_view(ctx, [rule for id_ in ids for rule in held.get(id_, [])])
+    inside: dict[str, list[View]] = {}
+    for each in rules_:
+        inside.setdefault(each["security_group_id"], []).append(each)
     return [
-        standard_view(row, tags) | {"stateful": row["stateful"], "security_group_rules": _rule_view(ctx, held.get(row["id"], []))}
+        standard_view(row, tags) | {"stateful": row["stateful"], "shared": row["id"] in shared, "security_group_rules": inside.get(row["id"], [])}
         for row in rows
     ]
 
 
+def _rule_visible(ctx: Context) -> ColumnElement[bool]:
+    """A project's own rules, and those of the groups that are its own or shared with it."""
+    inside = rule.c.group_id.in_(select(group.c.id).where(sharing.visible(group)(ctx)))
+    return or_(rule.c.project_id == ctx.caller.project_id, inside)
+
+
 GROUP = Resource(
-    name="security_group", plural="security_groups", table=group, visible=owned(group), view=_view,
-    filters=standard_filters(group) | {"stateful": flag(group.c.stateful)},
+    name="security_group", plural="security_groups", table=group, visible=sharing.visible(group), view=_view,
+    filters=standard_filters(group) | {"stateful": flag(group.c.stateful), "shared": sharing.filter_shared(group, truth)},
     sort=standard_sort(group) | {"stateful": group.c.stateful},
 )  # fmt: skip
 RULE = Resource(
-    name="security_group_rule", plural="security_group_rules", table=rule, visible=owned(rule), view=_rule_view,
+    name="security_group_rule", plural="security_group_rules", table=rule, visible=_rule_visible, view=_rule_view,
     filters={name: each for name, each in standard_filters(rule).items() if name != "name"} | {
         "security_group_id": same(rule.c.group_id), "direction": same(rule.c.direction), "ethertype": same(rule.c.ethertype),
         "protocol": same(rule.c.protocol), "port_range_min": whole(rule.c.port_min), "port_range_max": whole(rule.c.port_max),
         "remote_ip_prefix": same(rule.c.remote_cidr), "remote_group_id": same(rule.c.remote_group_id),
+        "remote_address_group_id": same(rule.c.remote_addresses_id),
     },
     sort=standard_sort(rule) | {
         "security_group_id": rule.c.group_id, "direction": rule.c.direction, "ethertype": rule.c.ethertype, "protocol": rule.c.protocol,
         "port_range_min": rule.c.port_min, "port_range_max": rule.c.port_max, "remote_ip_prefix": rule.c.remote_cidr,
-        "remote_group_id": rule.c.remote_group_id,
+        "remote_group_id": rule.c.remote_group_id, "remote_address_group_id": rule.c.remote_addresses_id,
     },
 )  # fmt: skip
 
@@ -162,11 +174,10 @@ def show_security_group_rule(ctx: Context, rule_id: str) -> dict[str, Any]:
 def _create_rule(ctx: Context, body: NewRule) -> str:
     columns = rules.columns(body)
     home = find_own(ctx, GROUP, body.security_group_id)
-    if body.remote_group_id:
-        query = select(group.c.project_id).where(group.c.id == body.remote_group_id)
-        owner = ctx.db.scalar(query)
-        if owner is None or not (ctx.caller.admin or owner == ctx.caller.project_id):
-            raise missing("security_group", body.remote_group_id)
+    if body.remote_group_id and sharing.usable(ctx, group, body.remote_group_id) is None:
+        raise missing("security_group", body.remote_group_id)
+    if body.remote_address_group_id and sharing.usable(ctx, address_group, body.remote_address_group_id) is None:
+        raise missing("address_group", body.remote_address_group_id)
     ctx.take(home["project_id"], security_group_rule=1)
     for held in groups.rules_of(ctx.db, [home["id"]]).get(home["id"], []):
         if groups.same_rule(held, columns):

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from msgspec import UNSET
-from sqlalchemy import ColumnElement, RowMapping, or_, select
+from sqlalchemy import RowMapping, select
 
 from andromede.core.context import Context
 from andromede.core.errors import NotFound
-from andromede.services.network import groups, networks
+from andromede.services.network import groups, networks, qos, sharing
 from andromede.services.network.api import api, member, reader
 from andromede.services.network.errors import invalid
 from andromede.services.network.resource import (
@@ -32,7 +32,7 @@ from andromede.services.network.resource import (
     whole,
 )  # fmt: skip
 from andromede.services.network.rows import gather, grouped
-from andromede.services.network.tables import network, rbac, scope, subnet, subnetpool
+from andromede.services.network.tables import network, scope, subnet, subnetpool
 from andromede.services.network.values import domain
 from andromede.services.network.wire import CreateNetwork, NetworkChange, NewNetwork, UpdateNetwork
 
@@ -40,11 +40,6 @@ _COLUMNS = {
     "name": "name", "description": "description", "admin_state_up": "admin_state_up", "external": "external", "is_default": "is_default",
     "port_security_enabled": "port_security",
 }  # fmt: skip
-
-
-def _shared(ctx: Context, values: list[str]) -> ColumnElement[bool]:
-    mine = networks.shared_with(ctx.caller.project_id, networks.SHARED)
-    return or_(*(mine if truth(value) else ~mine for value in values))
 
 
 def zones(ctx: Context) -> list[str]:
@@ -78,16 +73,15 @@ def _view(ctx: Context, rows: Sequence[RowMapping]) -> list[View]:
     tags, in_scope = tags_of(ctx, rows), _scopes(ctx, ids)
     columns = select(subnet.c.network_id, subnet.c.id).order_by(subnet.c.created, subnet.c.id)
     inside = grouped(gather(ctx.db, ids, lambda some: columns.where(subnet.c.network_id.in_(some))), "network_id")
-    targets = [networks.EVERYONE, *([ctx.caller.project_id] if ctx.caller.project_id else [])]
-    open_to = select(rbac.c.object_id).where(rbac.c.action == networks.SHARED, rbac.c.target.in_(targets))
-    shared = {row["object_id"] for row in gather(ctx.db, ids, lambda some: open_to.where(rbac.c.object_id.in_(some)))}
+    shared = sharing.shared_ids(ctx, ids)
     out = []
     for row in rows:
         id_ = row["id"]
         view = standard_view(row, tags) | {
             "status": "ACTIVE", "admin_state_up": row["admin_state_up"], "shared": id_ in shared, "router:external": row["external"],
             "mtu": row["mtu"], "port_security_enabled": row["port_security"], "dns_domain": row["dns_domain"],
-            "availability_zone_hints": row["hints"], "availability_zones": zones(ctx), "subnets": [each["id"] for each in inside.get(id_, [])],
+            "availability_zone_hints": row["hints"], "qos_policy_id": row["qos_id"], "availability_zones": zones(ctx),
+            "subnets": [each["id"] for each in inside.get(id_, [])],
             "ipv4_address_scope": in_scope.get((id_, 4)), "ipv6_address_scope": in_scope.get((id_, 6)),
         }  # fmt: skip
         if row["external"]:
@@ -103,9 +97,10 @@ def _view(ctx: Context, rows: Sequence[RowMapping]) -> list[View]:
 NETWORK = Resource(
     name="network", plural="networks", table=network, visible=networks.visible, view=_view,
     filters=standard_filters(network) | {
-        "admin_state_up": flag(network.c.admin_state_up), "shared": _shared, "router:external": flag(network.c.external),
+        "admin_state_up": flag(network.c.admin_state_up),
+        "shared": sharing.filter_shared(network, truth), "router:external": flag(network.c.external),
         "is_default": flag(network.c.is_default), "mtu": whole(network.c.mtu), "port_security_enabled": flag(network.c.port_security),
-        "dns_domain": same(network.c.dns_domain), "provider:network_type": same(network.c.type),
+        "dns_domain": same(network.c.dns_domain), "qos_policy_id": same(network.c.qos_id), "provider:network_type": same(network.c.type),
         "provider:physical_network": same(network.c.physical), "provider:segmentation_id": whole(network.c.segment),
         "status": lambda _ctx, values: network.c.id.is_not(None) if "ACTIVE" in values else network.c.id.is_(None),
     },
@@ -113,10 +108,14 @@ NETWORK = Resource(
 )  # fmt: skip
 
 
-def _values(ctx: Context, body: NetworkChange, kind: str, *, new: bool) -> View:
+def _values(ctx: Context, body: NetworkChange, kind: str, *, new: bool, held: str | None = None) -> View:
     values = given(body, _COLUMNS)
     if body.dns_domain is not UNSET:
         values["dns_domain"] = domain(body.dns_domain or "", "dns_domain")
+    if body.qos_policy_id is not UNSET:
+        values["qos_id"] = qos.chosen(ctx, body.qos_policy_id, held)
+    elif new:
+        values["qos_id"] = qos.default_of(ctx.db, ctx.project_id)
     if body.mtu is not UNSET or new:
         most, wanted = networks.mtu_of(ctx, kind), body.mtu or 0
         if wanted and not 68 <= wanted <= most:
@@ -172,7 +171,8 @@ def update_network(ctx: Context, network_id: str, body: UpdateNetwork) -> dict[s
     for name, field in (("type", wanted.network_type), ("physical", wanted.physical_network), ("segment", wanted.segmentation_id)):
         if field not in (UNSET, row[name]):
             raise invalid("Plugin does not support updating provider attributes.")
-    networks.update(ctx, row, _values(ctx, wanted, row["type"], new=False), shared=None if wanted.shared is UNSET else wanted.shared)
+    values = _values(ctx, wanted, row["type"], new=False, held=row["qos_id"])
+    networks.update(ctx, row, values, shared=None if wanted.shared is UNSET else wanted.shared)
     return shown(ctx, NETWORK, [network_id])
 
 

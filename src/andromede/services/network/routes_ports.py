@@ -82,6 +82,11 @@ def _view(ctx: Context, rows: Sequence[RowMapping]) -> list[View]:
         row["id"]: row["dns_domain"] or DOMAIN
         for row in gather(ctx.db, {row["network_id"] for row in rows}, lambda some: select(network).where(network.c.id.in_(some)))
     }
+    networks = {row["network_id"] for row in rows}
+    limited = {
+        row["id"]: row["qos_id"]
+        for row in gather(ctx.db, networks, lambda some: select(network.c.id, network.c.qos_id).where(network.c.id.in_(some)))
+    }
     out = []
     for row in rows:
         addresses = held.get(row["id"], [])
@@ -91,7 +96,8 @@ def _view(ctx: Context, rows: Sequence[RowMapping]) -> list[View]:
             "fixed_ips": [{"subnet_id": each["subnet_id"], "ip_address": each["address"]} for each in addresses],
             "security_groups": [each["group_id"] for each in groups.get(row["id"], [])], "port_security_enabled": row["security"],
             "allowed_address_pairs": [{"mac_address": mac, "ip_address": address} for mac, address in row["pairs"]],
-            "extra_dhcp_opts": row["dhcp_options"], "binding:vnic_type": row["vnic_type"], "dns_name": row["dns_name"],
+            "extra_dhcp_opts": row["dhcp_options"], "binding:vnic_type": row["vnic_type"], "qos_policy_id": row["qos_id"],
+            "qos_network_policy_id": limited.get(row["network_id"]), "dns_name": row["dns_name"],
             "dns_assignment": _names(row, [each["address"] for each in addresses], domains.get(row["network_id"], DOMAIN)),
         }  # fmt: skip
         if ctx.caller.admin:
@@ -110,7 +116,8 @@ PORT = Resource(
         "network_id": same(port.c.network_id), "mac_address": _mac, "admin_state_up": flag(port.c.admin_state_up),
         "status": same(port.c.status), "device_id": same(port.c.device_id), "device_owner": same(port.c.device_owner),
         "fixed_ips": _fixed_ips, "security_groups": _security_groups, "port_security_enabled": flag(port.c.security),
-        "binding:host_id": same(port.c.host), "binding:vnic_type": same(port.c.vnic_type), "dns_name": same(port.c.dns_name),
+        "binding:host_id": same(port.c.host), "qos_policy_id": same(port.c.qos_id),
+        "binding:vnic_type": same(port.c.vnic_type), "dns_name": same(port.c.dns_name),
     },
     sort=standard_sort(port) | {
         "network_id": port.c.network_id, "mac_address": port.c.mac, "admin_state_up": port.c.admin_state_up, "status": port.c.status,

@@ -1,4 +1,4 @@
-"""Routes of RBAC policies: who but its owner may use a network. Source: Networking API v2.0, RBAC policies."""
+"""Routes of RBAC policies: who but its owner may use something. Source: Networking API v2.0, RBAC policies."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,23 +8,30 @@ from sqlalchemy import RowMapping, delete, insert, select, update
 from andromede.core.context import Context
 from andromede.core.errors import BadRequest, Conflict
 from andromede.core.ids import new_id
-from andromede.services.network import networks
+from andromede.services.network import sharing
 from andromede.services.network.api import api, member, reader
 from andromede.services.network.errors import missing
-from andromede.services.network.networks import EVERYONE, EXTERNAL, SHARED
 from andromede.services.network.resource import Resource, View, find_own, for_admins, listing, owned, owner_of, same, show, shown
+from andromede.services.network.routes_addresses import ADDRESSES
+from andromede.services.network.routes_groups import GROUP
 from andromede.services.network.routes_networks import NETWORK
+from andromede.services.network.routes_qos import POLICY
+from andromede.services.network.routes_subnets import POOL, SCOPE
 from andromede.services.network.rows import one, touch
+from andromede.services.network.sharing import EVERYONE, EXTERNAL, SHARED
 from andromede.services.network.tables import network, rbac
 from andromede.services.network.wire_l3 import CreateRbac, UpdateRbac
 
 _PATH = "/rbac-policies"
+_RESOURCES = {
+    "network": NETWORK, "qos_policy": POLICY, "security_group": GROUP, "address_group": ADDRESSES, "address_scope": SCOPE, "subnetpool": POOL,
+}  # fmt: skip
 
 
 def _view(_ctx: Context, rows: Sequence[RowMapping]) -> list[View]:
     return [
         {
-            "id": row["id"], "project_id": row["project_id"], "tenant_id": row["project_id"], "object_type": "network",
+            "id": row["id"], "project_id": row["project_id"], "tenant_id": row["project_id"], "object_type": row["object_type"],
             "object_id": row["object_id"], "action": row["action"], "target_tenant": row["target"], "target_project": row["target"],
         }
         for row in rows
@@ -36,7 +43,7 @@ RBAC = Resource(
     filters={
         "id": same(rbac.c.id), "project_id": same(rbac.c.project_id), "tenant_id": same(rbac.c.project_id), "object_id": same(rbac.c.object_id),
         "action": same(rbac.c.action), "target_tenant": same(rbac.c.target), "target_project": same(rbac.c.target),
-        "object_type": lambda _ctx, values: rbac.c.id.is_not(None) if "network" in values else rbac.c.id.is_(None),
+        "object_type": same(rbac.c.object_type),
     },
     sort={"id": rbac.c.id, "object_id": rbac.c.object_id, "action": rbac.c.action, "target_tenant": rbac.c.target},
 )  # fmt: skip
@@ -63,24 +70,32 @@ def _target(ctx: Context, wanted: str | None) -> str:
 
 @api.post(_PATH, policy=member("create_rbac_policy"), status=201, quota=("rbac_policy",))
 def create_rbac_policy(ctx: Context, body: CreateRbac) -> dict[str, Any]:
-    """Let a project use a network. Errors: 400 another kind of object or action; 403 what only admins may; 409 a rule like it."""
+    """Let a project use something. Errors: 400 another kind of object or action; 403 what only admins may; 409 a rule like it."""
     wanted = body.rbac_policy
-    if wanted.object_type != "network":
-        raise BadRequest(f"'{wanted.object_type}' is not a valid object_type: network.", kind="HTTPBadRequest")
-    if wanted.action not in (SHARED, EXTERNAL):
-        raise BadRequest(f"Invalid action '{wanted.action}' for object type 'network'. Valid actions: {EXTERNAL}, {SHARED}", kind="InvalidInput")
+    kind = sharing.KINDS.get(wanted.object_type)
+    if kind is None:
+        raise BadRequest(f"'{wanted.object_type}' is not a valid object_type: {', '.join(sharing.KINDS)}.", kind="HTTPBadRequest")
+    if wanted.action not in kind.actions:
+        raise BadRequest(
+            f"Invalid action '{wanted.action}' for object type '{wanted.object_type}'. Valid actions: {', '.join(kind.actions)}",
+            kind="InvalidInput",
+        )
     if wanted.action == EXTERNAL:
         for_admins(ctx, EXTERNAL, True)
     target = _target(ctx, wanted.target_tenant or wanted.target_project or None)
-    row = find_own(ctx, NETWORK, wanted.object_id)
+    row = find_own(ctx, _RESOURCES[wanted.object_type], wanted.object_id)
     owner = owner_of(ctx, wanted.project_id, wanted.tenant_id)
     ctx.take(owner, rbac_policy=1)
     same_one = select(rbac.c.id).where(rbac.c.object_id == row["id"], rbac.c.action == wanted.action, rbac.c.target == target)
     if ctx.db.scalar(same_one):
         raise Conflict("An RBAC policy already exists with those values.", kind="DuplicateRbacPolicy")
     id_ = new_id()
-    ctx.db.execute(insert(rbac).values(id=id_, project_id=owner, object_id=row["id"], action=wanted.action, target=target))
-    touch(ctx.db, network, row["id"], spec=False, **({"external": True} if wanted.action == EXTERNAL else {}))
+    ctx.db.execute(
+        insert(rbac).values(
+            id=id_, project_id=owner, object_type=wanted.object_type, object_id=row["id"], action=wanted.action, target=target
+        )
+    )
+    touch(ctx.db, kind.table, row["id"], spec=False, **({"external": True} if wanted.action == EXTERNAL else {}))
     return shown(ctx, RBAC, [id_])
 
 
@@ -92,13 +107,9 @@ def _own(ctx: Context, policy_id: str) -> RowMapping:
 
 
 def _unused(ctx: Context, row: RowMapping) -> None:
-    """Raise Conflict where the rule is what lets a project have ports on the network."""
-    others = select(rbac.c.id).where(
-        rbac.c.object_id == row["object_id"], rbac.c.action == SHARED, rbac.c.id != row["id"], rbac.c.target.in_([EVERYONE, row["target"]])
-    )
-    if row["action"] != SHARED or ctx.db.scalar(others):
-        return
-    if networks.foreign_users(ctx.db, one(ctx.db, network, row["object_id"]), row["target"]):
+    """Raise Conflict where the rule is what lets a project use what it uses."""
+    held = one(ctx.db, sharing.KINDS[row["object_type"]].table, row["object_id"])
+    if row["action"] == SHARED and sharing.dependents(ctx.db, row["object_type"], held, row["target"]):
         raise Conflict(
             f"RBAC policy on object {row['object_id']} cannot be removed because other objects depend on it.", kind="RbacPolicyInUse"
         )
@@ -106,7 +117,7 @@ def _unused(ctx: Context, row: RowMapping) -> None:
 
 @api.put(_PATH + "/{policy_id}", policy=member("update_rbac_policy"))
 def update_rbac_policy(ctx: Context, policy_id: str, body: UpdateRbac) -> dict[str, Any]:
-    """Give a rule another target. Errors: 409 while the old one has ports on the network."""
+    """Give a rule another target. Errors: 409 while the old one uses the object."""
     row = _own(ctx, policy_id)
     target = _target(ctx, body.rbac_policy.target_tenant or body.rbac_policy.target_project or None)
     if target != row["target"]:
@@ -117,7 +128,7 @@ def update_rbac_policy(ctx: Context, policy_id: str, body: UpdateRbac) -> dict[s
 
 @api.delete(_PATH + "/{policy_id}", policy=member("delete_rbac_policy"))
 def delete_rbac_policy(ctx: Context, policy_id: str) -> None:
-    """Take a rule away. Errors: 409 while its target has ports on the network."""
+    """Take a rule away. Errors: 409 while its target uses the object."""
     row = _own(ctx, policy_id)
     _unused(ctx, row)
     ctx.db.execute(delete(rbac).where(rbac.c.id == policy_id))

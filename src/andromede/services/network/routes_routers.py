@@ -202,7 +202,7 @@ def _floating_view(ctx: Context, rows: Sequence[RowMapping]) -> list[View]:
         view = standard_view(row, tags) | {
             "floating_ip_address": row["address"], "floating_network_id": row["network_id"], "port_id": row["port_id"],
             "fixed_ip_address": row["fixed_address"], "router_id": row["router_id"], "status": "ACTIVE" if row["port_id"] else "DOWN",
-            "dns_name": row["dns_name"], "dns_domain": row["dns_domain"],
+            "dns_name": row["dns_name"], "dns_domain": row["dns_domain"], "qos_policy_id": row["qos_id"],
             "port_details": None if inner is None else {name: inner[name] for name in names} | {"mac_address": inner["mac"]},
         }  # fmt: skip
         del view["name"]
@@ -220,7 +220,7 @@ FLOATING = Resource(
     filters=standard_filters(floating) | {
         "floating_ip_address": same(floating.c.address), "floating_network_id": same(floating.c.network_id),
         "port_id": same(floating.c.port_id), "fixed_ip_address": same(floating.c.fixed_address), "router_id": same(floating.c.router_id),
-        "status": _status, "dns_name": same(floating.c.dns_name), "dns_domain": same(floating.c.dns_domain),
+        "status": _status, "qos_policy_id": same(floating.c.qos_id), "dns_name": same(floating.c.dns_name), "dns_domain": same(floating.c.dns_domain),
     },
     sort=standard_sort(floating) | {
         "floating_ip_address": floating.c.address, "floating_network_id": floating.c.network_id, "port_id": floating.c.port_id,

@@ -9,7 +9,7 @@ from sqlalchemy import RowMapping, select
 
 from andromede.core.context import Context
 from andromede.core.errors import BadRequest, Conflict, Forbidden
-from andromede.services.network import networks, subnetpools, subnets
+from andromede.services.network import networks, sharing, subnetpools, subnets
 from andromede.services.network.api import api, member, reader
 from andromede.services.network.errors import missing
 from andromede.services.network.resource import (
@@ -21,7 +21,6 @@ from andromede.services.network.resource import (
     given,
     listing,
     many,
-    owned_or_shared,
     owner_of,
     same,
     show,
@@ -30,6 +29,7 @@ from andromede.services.network.resource import (
     standard_sort,
     standard_view,
     tags_of,
+    truth,
     whole,
 )  # fmt: skip
 from andromede.services.network.rows import add, bury, one, touch
@@ -125,21 +125,21 @@ def delete_subnet(ctx: Context, subnet_id: str) -> None:
 
 
 def _pool_view(ctx: Context, rows: Sequence[RowMapping]) -> list[View]:
-    tags = tags_of(ctx, rows)
+    tags, shared = tags_of(ctx, rows), sharing.shared_ids(ctx, [row["id"] for row in rows])
     return [
         standard_view(row, tags) | {
             "ip_version": row["ip_version"], "prefixes": row["prefixes"], "min_prefixlen": row["min_prefix"],
             "max_prefixlen": row["max_prefix"], "default_prefixlen": row["default_prefix"], "default_quota": row["default_quota"],
-            "shared": row["shared"], "is_default": row["is_default"], "address_scope_id": row["scope_id"],
+            "shared": row["id"] in shared, "is_default": row["is_default"], "address_scope_id": row["scope_id"],
         }
         for row in rows
     ]  # fmt: skip
 
 
 POOL = Resource(
-    name="subnetpool", plural="subnetpools", table=subnetpool, visible=owned_or_shared(subnetpool), view=_pool_view,
+    name="subnetpool", plural="subnetpools", table=subnetpool, visible=sharing.visible(subnetpool), view=_pool_view,
     filters=standard_filters(subnetpool) | {
-        "ip_version": whole(subnetpool.c.ip_version), "shared": flag(subnetpool.c.shared), "is_default": flag(subnetpool.c.is_default),
+        "ip_version": whole(subnetpool.c.ip_version), "shared": sharing.filter_shared(subnetpool, truth), "is_default": flag(subnetpool.c.is_default),
         "address_scope_id": same(subnetpool.c.scope_id), "min_prefixlen": whole(subnetpool.c.min_prefix),
         "max_prefixlen": whole(subnetpool.c.max_prefix), "default_prefixlen": whole(subnetpool.c.default_prefix),
         "default_quota": whole(subnetpool.c.default_quota),
@@ -171,11 +171,14 @@ def _create_pool(ctx: Context, body: NewSubnetpool) -> str:
         subnetpools.only_default(ctx.db, version)
     if body.address_scope_id:
         subnetpools.check_scope(ctx, body.address_scope_id, version, prefixes)
-    return add(
+    id_ = add(
         ctx.db, subnetpool, project_id=owner, name=body.name or "", description=body.description or "", ip_version=version,
-        prefixes=prefixes, shared=body.shared is True, is_default=body.is_default is True, scope_id=body.address_scope_id or None,
+        prefixes=prefixes, is_default=body.is_default is True, scope_id=body.address_scope_id or None,
         default_quota=_quota_of(body.default_quota), **sizes,
     )  # fmt: skip
+    if body.shared is True:
+        sharing.grant(ctx.db, subnetpool, id_, owner)
+    return id_
 
 
 def _quota_of(wanted: object) -> int | None:
@@ -239,14 +242,14 @@ def delete_subnetpool(ctx: Context, pool_id: str) -> None:
 # address scopes
 
 
-def _scope_view(_ctx: Context, rows: Sequence[RowMapping]) -> list[View]:
-    names = ("id", "name", "project_id", "ip_version", "shared")
-    return [{name: row[name] for name in names} | {"tenant_id": row["project_id"]} for row in rows]
+def _scope_view(ctx: Context, rows: Sequence[RowMapping]) -> list[View]:
+    names, shared = ("id", "name", "project_id", "ip_version"), sharing.shared_ids(ctx, [row["id"] for row in rows])
+    return [{name: row[name] for name in names} | {"tenant_id": row["project_id"], "shared": row["id"] in shared} for row in rows]
 
 
 SCOPE = Resource(
-    name="address_scope", plural="address_scopes", table=scope, visible=owned_or_shared(scope), view=_scope_view,
-    filters=standard_filters(scope) | {"ip_version": whole(scope.c.ip_version), "shared": flag(scope.c.shared)},
+    name="address_scope", plural="address_scopes", table=scope, visible=sharing.visible(scope), view=_scope_view,
+    filters=standard_filters(scope) | {"ip_version": whole(scope.c.ip_version), "shared": sharing.filter_shared(scope, truth)},
     sort=standard_sort(scope) | {"ip_version": scope.c.ip_version},
 )  # fmt: skip
 
@@ -268,7 +271,10 @@ def _create_scope(ctx: Context, body: NewScope) -> str:
     for_admins(ctx, "create_address_scope:shared", body.shared or UNSET)
     if body.ip_version not in (4, 6):
         raise BadRequest(f"Invalid input for ip_version. Reason: '{body.ip_version}' is not in [4, 6].", kind="HTTPBadRequest")
-    return add(ctx.db, scope, project_id=owner, name=body.name or "", ip_version=body.ip_version, shared=body.shared is True)
+    id_ = add(ctx.db, scope, project_id=owner, name=body.name or "", ip_version=body.ip_version)
+    if body.shared is True:
+        sharing.grant(ctx.db, scope, id_, owner)
+    return id_
 
 
 @api.post("/address-scopes", policy=member("create_address_scope"), status=201)
@@ -283,9 +289,11 @@ def update_address_scope(ctx: Context, scope_id: str, body: UpdateScope) -> dict
     """Change an address scope; what is shared stays so."""
     row = find_own(ctx, SCOPE, scope_id)
     for_admins(ctx, "update_address_scope:shared", body.address_scope.shared)
-    if row["shared"] and body.address_scope.shared is False:
+    if body.address_scope.shared is True:
+        sharing.grant(ctx.db, scope, scope_id, row["project_id"])
+    elif body.address_scope.shared is False and scope_id in sharing.shared_ids(ctx, [scope_id]):
         raise BadRequest("Unable to update address scope: Shared address scope can't be unshared.", kind="AddressScopeUpdateError")
-    touch(ctx.db, scope, row["id"], **given(body.address_scope, {"name": "name", "shared": "shared"}))
+    touch(ctx.db, scope, row["id"], **given(body.address_scope, {"name": "name"}))
     return shown(ctx, SCOPE, [scope_id])
 
 

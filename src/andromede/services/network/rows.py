@@ -10,7 +10,7 @@ from andromede.core.context import Context
 from andromede.core.ids import new_id
 from andromede.db.base import chunks
 from andromede.engine.client import Operations
-from andromede.services.network.tables import FABRIC, tag, tombstone
+from andromede.services.network.tables import FABRIC, rbac, tag, tombstone
 
 RECONCILER = "network.fabric"
 _KINDS = {table.name: kind for kind, table in FABRIC.items()}
@@ -48,11 +48,12 @@ def bump(db: Connection, table: Table, which: ColumnElement[bool]) -> None:
 
 
 def bury(db: Connection, table: Table, ids: Iterable[str]) -> None:
-    """Delete rows, with their tags, leaving tombstones where the fabric has them."""
+    """Delete rows, with their tags and the rules that share them, leaving tombstones where the fabric has them."""
     kind, moment = _KINDS.get(table.name), now()
     for some in chunks(ids):
         db.execute(delete(table).where(table.c.id.in_(some)))
         db.execute(delete(tag).where(tag.c.resource_id.in_(some)))
+        db.execute(delete(rbac).where(rbac.c.object_id.in_(some)))
         if kind:
             db.execute(delete(tombstone).where(tombstone.c.kind == kind, tombstone.c.id.in_(some)))
             db.execute(insert(tombstone), [{"kind": kind, "id": id_, "created": moment} for id_ in some])

@@ -38,12 +38,16 @@ def columns(body: RuleFacts) -> dict[str, Any]:
     low = body.port_range_min if body.port_range_min is not UNSET else None
     high = body.port_range_max if body.port_range_max is not UNSET else None
     _check_ports(protocol, low, high)
-    if body.remote_ip_prefix and body.remote_group_id:
-        raise BadRequest("Only remote_ip_prefix or remote_group_id may be provided.", kind="SecurityGroupRemoteGroupAndRemoteIpPrefix")
+    if sum(bool(each) for each in (body.remote_ip_prefix, body.remote_group_id, body.remote_address_group_id)) > 1:
+        raise BadRequest(
+            "Only one of remote_ip_prefix, remote_group_id and remote_address_group_id may be provided.",
+            kind="SecurityGroupRemoteGroupAndRemoteIpPrefix",
+        )
     return {
         "direction": direction, "ethertype": ethertype, "protocol": protocol, "port_min": low, "port_max": high,
         "remote_cidr": _prefix(body.remote_ip_prefix, ethertype) if body.remote_ip_prefix else None,
-        "remote_group_id": body.remote_group_id or None, "description": body.description or "",
+        "remote_group_id": body.remote_group_id or None, "remote_addresses_id": body.remote_address_group_id or None,
+        "description": body.description or "",
     }  # fmt: skip
 
 
@@ -122,4 +126,5 @@ def view(row: Mapping[Any, Any]) -> dict[str, Any]:
     return {
         "direction": row["direction"], "ethertype": row["ethertype"], "protocol": row["protocol"], "port_range_min": row["port_min"],
         "port_range_max": row["port_max"], "remote_ip_prefix": row["remote_cidr"], "remote_group_id": row["remote_group_id"],
+        "remote_address_group_id": row["remote_addresses_id"],
     }  # fmt: skip

@@ -19,7 +19,7 @@ from andromede.http import patterns
 from andromede.services.network import for_compute as security
 from andromede.services.network import for_old_compute as old_compute
 from andromede.services.network import groups as security_groups
-from andromede.services.network import networks, ports
+from andromede.services.network import networks, ports, sharing
 from andromede.services.network.addresses import Asked
 from andromede.services.network.agents import Chassis
 from andromede.services.network.groups import seed
@@ -66,7 +66,7 @@ class Attached(msgspec.Struct, frozen=True, kw_only=True):
 
 def automatic(ctx: Context) -> list[Wanted]:
     """What a server gets that asks for no network: the only one its project can use. Raises Conflict where there are several."""
-    mine = or_(network.c.project_id == ctx.project_id, networks.shared_with(ctx.project_id, networks.SHARED))
+    mine = or_(network.c.project_id == ctx.project_id, networks.shared_with(ctx.project_id, sharing.SHARED))
     found = list(ctx.db.scalars(select(network.c.id).where(mine, ~network.c.external).limit(2)))
     if len(found) > 1:
         raise Conflict("Multiple possible networks found, use a Network ID to be more specific.", kind="NetworkAmbiguous")

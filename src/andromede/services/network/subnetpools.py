@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select
 
 from andromede.core.context import Context
 from andromede.core.errors import BadRequest, Conflict
+from andromede.services.network import sharing
 from andromede.services.network.errors import invalid, missing
 from andromede.services.network.tables import scope, subnet, subnetpool
 from andromede.services.network.values import cidr
@@ -54,8 +55,8 @@ def lengths(version: int, least: int | None, most: int | None, usual: int | None
 
 def check_scope(ctx: Context, scope_id: str, version: int, prefixes: Sequence[str], pool_id: str = "") -> None:
     """Raise where a pool may not be in an address scope: another IP version, not the caller's, or prefixes that overlap."""
-    row = ctx.db.execute(select(scope).where(scope.c.id == scope_id)).mappings().first()
-    if row is None or not (ctx.caller.admin or row["shared"] or row["project_id"] == ctx.caller.project_id):
+    row = sharing.usable(ctx, scope, scope_id)
+    if row is None:
         raise missing("address_scope", scope_id)
     if row["ip_version"] != version:
         raise BadRequest(
@@ -78,8 +79,8 @@ def only_default(db: Connection, version: int, pool_id: str = "") -> None:
 
 def find(ctx: Context, pool_id: str) -> Mapping[Any, Any]:
     """A pool that the caller may use. Raises NotFound."""
-    row = ctx.db.execute(select(subnetpool).where(subnetpool.c.id == pool_id)).mappings().first()
-    if row is None or not (ctx.caller.admin or row["shared"] or row["project_id"] == ctx.caller.project_id):
+    row = sharing.usable(ctx, subnetpool, pool_id)
+    if row is None:
         raise missing("subnetpool", pool_id)
     return row
 

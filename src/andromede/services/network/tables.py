@@ -60,6 +60,27 @@ def _cascade(column: str) -> ForeignKey:
     return ForeignKey(column, ondelete="CASCADE")
 
 
+qos_policy = Table("net_qos_policy", metadata, *_standard(), Column("is_default", Boolean, nullable=False, default=False))
+
+qos_rule = Table(
+    "net_qos_rule",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("policy_id", String(36), _cascade("net_qos_policy.id"), nullable=False),
+    Column("type", String(32), nullable=False),  # bandwidth_limit, dscp_marking
+    Column("direction", String(8), nullable=False),
+    Column("max_kbps", Integer),
+    Column("max_burst", Integer),  # kilobits; 0: as the switch likes
+    Column("dscp", Integer),
+    UniqueConstraint("policy_id", "type", "direction"),
+)
+
+
+def _qos() -> Column[Any]:
+    """A policy; deleting one looks for its users. No foreign key, which SQLite would make of a table with rows only by making it anew."""
+    return Column("qos_id", String(36), index=True)
+
+
 network = Table(
     "net_network",
     metadata,
@@ -75,6 +96,7 @@ network = Table(
     Column("physical", String(64)),
     Column("segment", Integer),
     Column("hints", Json, nullable=False),
+    _qos(),
     UniqueConstraint("physical"),
     UniqueConstraint("segment"),
 )
@@ -84,19 +106,19 @@ rbac = Table(
     metadata,
     Column("id", String(36), primary_key=True),
     Column("project_id", _ID, nullable=False, index=True),
-    Column("object_id", String(36), _cascade("net_network.id"), nullable=False),
+    Column("object_type", String(32), nullable=False),
+    Column("object_id", String(36), nullable=False),
     Column("action", String(32), nullable=False),  # access_as_shared, access_as_external
     Column("target", _ID, nullable=False),  # a project, or *
     UniqueConstraint("object_id", "action", "target"),
 )
-"""Who but its owner may use a network."""
+"""Who but its owner may use something; `sharing` knows of what types."""
 
 scope = Table(
     "net_address_scope",
     metadata,
     *_standard(),
     Column("ip_version", Integer, nullable=False),
-    Column("shared", Boolean, nullable=False, default=False),
 )
 
 subnetpool = Table(
@@ -109,7 +131,6 @@ subnetpool = Table(
     Column("max_prefix", Integer, nullable=False),
     Column("default_prefix", Integer, nullable=False),
     Column("default_quota", Integer),
-    Column("shared", Boolean, nullable=False, default=False),
     Column("is_default", Boolean, nullable=False, default=False),
     Column("scope_id", String(36), ForeignKey("net_address_scope.id"), index=True),
 )
@@ -151,6 +172,7 @@ port = Table(
     Column("profile", Json, nullable=False),
     Column("dns_name", String(255), nullable=False, default=""),
     Column("made_by_compute", Boolean, nullable=False, default=False),
+    _qos(),
     Column("attached", Moment),  # since when a server has it; the order of a server's ports
     UniqueConstraint("network_id", "mac"),
     Index("ix_net_port_owner", "project_id", "device_owner"),
@@ -178,6 +200,14 @@ group = Table(
     Column("default_of", _ID, unique=True),  # the project whose default group this is
 )
 
+address_group = Table(
+    "net_address_group",
+    metadata,
+    *_standard(),
+    *_fabric(),
+    Column("addresses", Json, nullable=False),  # CIDRs
+)
+
 rule = Table(
     "net_rule",
     metadata,
@@ -190,6 +220,7 @@ rule = Table(
     Column("port_max", Integer),
     Column("remote_cidr", String(64)),
     Column("remote_group_id", String(36), _cascade("net_group.id"), index=True),
+    Column("remote_addresses_id", String(36), index=True),
 )
 
 default_rule = Table(
@@ -203,6 +234,7 @@ default_rule = Table(
     Column("port_max", Integer),
     Column("remote_cidr", String(64)),
     Column("remote_group_id", String(36)),  # a group, or PARENT for the group the rule comes into
+    Column("remote_addresses_id", String(36)),
     Column("in_default", Boolean, nullable=False),
     Column("in_others", Boolean, nullable=False),
 )
@@ -239,8 +271,60 @@ floating = Table(
     Column("router_id", String(36), ForeignKey("net_router.id"), index=True),
     Column("dns_name", String(255), nullable=False, default=""),
     Column("dns_domain", String(255), nullable=False, default=""),
+    _qos(),
     UniqueConstraint("port_id", "network_id", "fixed_address"),
 )
+
+forward = Table(
+    "net_port_forwarding",
+    metadata,
+    *_standard(),
+    Column("floating_id", String(36), _cascade("net_floating_ip.id"), nullable=False, index=True),
+    Column("port_id", String(36), _cascade("net_port.id"), nullable=False, index=True),
+    Column("address", String(39), nullable=False),
+    Column("protocol", String(8), nullable=False),
+    Column("outer_first", Integer, nullable=False),
+    Column("outer_last", Integer, nullable=False),
+    Column("inner_first", Integer, nullable=False),
+    Column("inner_last", Integer, nullable=False),
+)
+"""Ports of a floating IP that lead to those of an address, in order or all to one."""
+
+trunk = Table(
+    "net_trunk",
+    metadata,
+    *_standard(),
+    Column("port_id", String(36), ForeignKey("net_port.id"), nullable=False, unique=True),
+    Column("admin_state_up", Boolean, nullable=False, default=True),
+)
+
+subport = Table(
+    "net_subport",
+    metadata,
+    Column("port_id", String(36), ForeignKey("net_port.id"), primary_key=True),
+    Column("trunk_id", String(36), _cascade("net_trunk.id"), nullable=False),
+    Column("segment", Integer, nullable=False),  # the VLAN inside the guest
+    UniqueConstraint("trunk_id", "segment"),
+)
+
+binding = Table(
+    "net_binding",
+    metadata,
+    Column("port_id", String(36), _cascade("net_port.id"), primary_key=True),
+    Column("host", String(255), primary_key=True),
+    Column("vnic_type", String(16), nullable=False),
+    Column("profile", Json, nullable=False),
+)
+"""Hosts that a port may move to; the one where it is stands in its own row."""
+
+topology = Table(
+    "net_topology",
+    metadata,
+    Column("project_id", _ID, primary_key=True),
+    Column("network_id", String(36), _cascade("net_network.id"), nullable=False),
+    Column("router_id", String(36), ForeignKey("net_router.id"), nullable=False),
+)
+"""What was made for a project that asked for a network and its way out."""
 
 tag = Table(
     "net_tag",
@@ -262,5 +346,7 @@ tombstone = Table(
 setting = Table("net_setting", metadata, Column("name", String(64), primary_key=True), Column("value", Text, nullable=False))
 """Facts about the service itself, e.g. that the default rules have been written once."""
 
-FABRIC: dict[str, Table] = {"network": network, "subnet": subnet, "group": group, "port": port, "router": router}
+FABRIC: dict[str, Table] = {
+    "network": network, "subnet": subnet, "addresses": address_group, "group": group, "port": port, "router": router,
+}  # fmt: skip
 """Kinds of the fabric, in the order in which they refer to each other."""

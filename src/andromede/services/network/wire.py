@@ -35,7 +35,7 @@ class NetworkChange(Named):
     mtu: Annotated[int, msgspec.Meta(ge=0, le=65535)] | UnsetType | None = UNSET
     port_security_enabled: Flag = UNSET
     dns_domain: Maybe = UNSET
-    qos_policy_id: Unserved = UNSET
+    qos_policy_id: Maybe = UNSET
     network_type: Maybe = field(name="provider:network_type", default=UNSET)
     physical_network: Maybe = field(name="provider:physical_network", default=UNSET)
     segmentation_id: Count = field(name="provider:segmentation_id", default=UNSET)
@@ -213,7 +213,7 @@ class PortChange(Named):
     host_id: Maybe = field(name="binding:host_id", default=UNSET)
     vnic_type: Maybe = field(name="binding:vnic_type", default=UNSET)
     profile: dict[str, Any] | UnsetType | None = field(name="binding:profile", default=UNSET)
-    qos_policy_id: Unserved = UNSET
+    qos_policy_id: Maybe = UNSET
 
 
 class NewPort(PortChange, kw_only=True):

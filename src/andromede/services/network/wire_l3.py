@@ -74,7 +74,7 @@ class FloatingChange(Body):
     description: Text = UNSET
     port_id: Maybe = UNSET
     fixed_ip_address: Maybe = UNSET
-    qos_policy_id: Unserved = UNSET
+    qos_policy_id: Maybe = UNSET
 
 
 class NewFloating(FloatingChange, kw_only=True):
@@ -138,6 +138,7 @@ class RuleFacts(Body):
     port_range_max: Port16 | UnsetType | None = UNSET
     remote_ip_prefix: Maybe = UNSET
     remote_group_id: Maybe = UNSET
+    remote_address_group_id: Maybe = UNSET
     description: Text = UNSET
 
 
@@ -171,7 +172,7 @@ class CreateDefaultRule(Body):
 
 
 class NewRbac(Body):
-    """A rule that lets a project use a network."""
+    """A rule that lets a project use something."""
 
     object_type: str
     object_id: Id

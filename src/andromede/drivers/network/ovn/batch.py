@@ -16,6 +16,7 @@ from andromede.drivers.network import Port
 from andromede.drivers.network.ovn import groups, switches
 from andromede.drivers.network.ovn.ovsdb import Ovsdb, Row, Transaction
 from andromede.drivers.network.ovn.rows import (
+    ADDRESS_SET,
     DHCP,
     GROUP,
     HOLDER,
@@ -29,7 +30,7 @@ from andromede.drivers.network.ovn.rows import (
     key_of,
 )
 
-_PRIMARY = {"network": SWITCH, "subnet": DHCP, "port": SWITCH_PORT, "group": GROUP, "router": "Logical_Router"}
+_PRIMARY = {"network": SWITCH, "subnet": DHCP, "port": SWITCH_PORT, "group": GROUP, "router": "Logical_Router", "addresses": ADDRESS_SET}
 _OURS = "andromede:"
 
 

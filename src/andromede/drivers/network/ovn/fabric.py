@@ -7,13 +7,13 @@ marks on its rows; the difference is written, in one transaction. A spec that is
 from collections.abc import Callable, Sequence
 
 from andromede.core.errors import DriverError
-from andromede.drivers.network import KINDS, Group, Network, Port, Router, Spec, Subnet
+from andromede.drivers.network import KINDS, Addresses, Group, Network, Port, Router, Spec, Subnet
 from andromede.drivers.network.ovn import groups, routers, switches
 from andromede.drivers.network.ovn.batch import Batch, Index
 from andromede.drivers.network.ovn.ovsdb import Ovsdb, Transaction
 from andromede.drivers.network.ovn.rows import TABLES
 
-_ORDER = (Network, Subnet, Group, Port, Router)
+_ORDER = (Network, Subnet, Addresses, Group, Port, Router)
 Chassis = Sequence[str] | Callable[[], Sequence[str]]
 _SECONDS_PER_SPEC = 0.01
 
@@ -54,6 +54,8 @@ class OvnFabric:
         elif isinstance(spec, Subnet):
             if batch.converge("subnet", spec.id, switches.subnet(spec)).changed:
                 batch.refresh_ports(spec.id)
+        elif isinstance(spec, Addresses):
+            batch.converge("addresses", spec.id, groups.addresses(spec))
         elif isinstance(spec, Group):
             if batch.converge("group", spec.id, groups.group(spec)).created:
                 batch.refresh_ports(spec.id)

@@ -6,8 +6,8 @@ let some through. OVN itself always lets ARP and neighbour discovery pass, and k
 
 import ipaddress
 
-from andromede.drivers.network import Group, Rule
-from andromede.drivers.network.ovn.rows import ACL, GROUP, Key, Wanted, group_name
+from andromede.drivers.network import Addresses, Group, Rule
+from andromede.drivers.network.ovn.rows import ACL, ADDRESS_SET, GROUP, MAIN, Key, Wanted, addresses_name, group_name
 from andromede.drivers.network.ovn.switches import METADATA4, METADATA6
 
 DROP, ALLOW, GUARD = 1001, 1002, 1003
@@ -71,6 +71,18 @@ def group(spec: Group) -> list[Wanted]:
     return rows
 
 
+def addresses(spec: Addresses) -> list[Wanted]:
+    """The two address sets of an address group."""
+    found = [ipaddress.ip_network(text, strict=False) for text in spec.addresses]
+    return [
+        Wanted(
+            Key("addresses", spec.id, ADDRESS_SET, part),
+            {"name": f"{addresses_name(spec.id)}_ip{version}", "addresses": [str(one) for one in found if one.version == version]},
+        )
+        for part, version in ((MAIN, 4), ("six", 6))
+    ]
+
+
 def match(group_id: str, rule: Rule) -> str | None:
     """The expression (ovn-sb(5), Logical_Flow) for a rule; None where OVN cannot tell its traffic apart, so that it lets nothing in."""
     ingress, four = rule.direction == "ingress", rule.ethertype == "IPv4"
@@ -79,6 +91,8 @@ def match(group_id: str, rule: Rule) -> str | None:
     side = f"{family}.{'src' if ingress else 'dst'}"
     if rule.remote_group:
         parts.append(f"{side} == ${group_name(rule.remote_group)}_{family}")
+    if rule.remote_addresses:
+        parts.append(f"{side} == ${addresses_name(rule.remote_addresses)}_{family}")
     if rule.remote_cidr:
         remote = ipaddress.ip_network(rule.remote_cidr, strict=False)
         if remote.version != (4 if four else 6):

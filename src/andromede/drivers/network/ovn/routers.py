@@ -5,11 +5,14 @@ import ipaddress
 from collections.abc import Sequence
 from typing import Any
 
-from andromede.drivers.network import Leg, Nat, Router
+from andromede.drivers.network import Leg, Nat, Qos, Router
+from andromede.drivers.network.ovn import switches
 from andromede.drivers.network.ovn.rows import (
+    BALANCER,
     GATEWAY,
     NAT,
     NETWORK,
+    POLICY,
     ROUTE,
     ROUTER,
     ROUTER_PORT,
@@ -19,6 +22,7 @@ from andromede.drivers.network.ovn.rows import (
     router_port_name,
 )
 
+_APART = 1000
 _RA_MODES = {"slaac": "slaac", "dhcpv6-stateful": "dhcpv6_stateful", "dhcpv6-stateless": "dhcpv6_stateless"}
 MOST_CHASSIS = 5
 """On how many hosts a gateway may be, in order of preference; the others only make more work for each failover."""
@@ -26,10 +30,11 @@ MOST_CHASSIS = 5
 
 def router(spec: Router, chassis: Sequence[str], *, distributed: bool) -> list[Wanted]:
     """A router. chassis: the hosts that may carry its gateway. distributed: whether floating IPs leave from the guest's host."""
-    columns = {
+    columns: dict[str, Any] = {
         "name": f"router-{spec.id}",
         "enabled": [spec.enabled],
         "options": {"always_learn_from_arp_request": "false", "dynamic_neigh_routers": "true"},
+        "load_balancer": [Key("router", spec.id, BALANCER, each.id) for each in spec.forwards] if spec.gateway else [],
     }
     rows = [Wanted(Key("router", spec.id, ROUTER), columns)]
     for leg in spec.legs:
@@ -37,6 +42,11 @@ def router(spec: Router, chassis: Sequence[str], *, distributed: bool) -> list[W
     if spec.gateway is not None:
         rows += _gateway(spec, spec.gateway, chassis, distributed=distributed)
     rows += [_route(spec, destination, hop, f"route/{destination}/{hop}") for destination, hop in spec.routes]
+    for number, (one, other) in enumerate(spec.apart):
+        family = f"ip{_version(one)}"
+        for part, source, target in (("to", one, other), ("fro", other, one)):
+            rule = {"priority": _APART, "match": f"{family}.src == {source} && {family}.dst == {target}", "action": "drop"}
+            rows.append(Wanted(Key("router", spec.id, POLICY, f"{number}/{part}"), rule))
     return rows
 
 
@@ -50,7 +60,7 @@ def _leg(spec: Router, leg: Leg, *, gateway: bool = False) -> list[Wanted]:
     outside = {"router-port": name}
     if gateway:
         # announces the addresses of NAT when the gateway comes up on a host
-        outside |= {"nat-addresses": "router", "exclude-lb-vips-from-garp": "true"}
+        outside |= {"nat-addresses": "router", "exclude-lb-vips-from-garp": "false" if spec.forwards else "true"}
         if any(other.mtu > leg.mtu for other in spec.legs):
             inside["options"] = {"gateway_mtu": str(leg.mtu)}
     switch = {"name": leg.port_id, "type": "router", "addresses": ["router"], "options": outside, "enabled": [True]}
@@ -81,7 +91,19 @@ def _gateway(spec: Router, leg: Leg, chassis: Sequence[str], *, distributed: boo
             address = own[0].partition("/")[0]
             columns = {"type": "snat", "logical_ip": cidr, "external_ip": address, "external_mac": [], "logical_port": []}
             rows.append(Wanted(Key("router", spec.id, NAT, f"snat/{cidr}"), columns))
-    return rows + [_floating(spec, nat, distributed=distributed) for nat in spec.floating]
+    for nat in spec.floating:
+        rows += [_floating(spec, nat, distributed=distributed), *_qos(spec, leg, nat.external, nat.qos)]
+    for address, held in spec.limits:
+        rows += _qos(spec, leg, address, held)
+    for forward in spec.forwards:
+        vips = {f"{forward.external}:{outer}": f"{forward.internal}:{inner}" for outer, inner in forward.ports}
+        balancer = {"name": f"forward-{forward.id}", "vips": vips, "protocol": [forward.protocol]}
+        rows.append(Wanted(Key("router", spec.id, BALANCER, forward.id), balancer))
+    return rows
+
+
+def _qos(spec: Router, leg: Leg, address: str, held: Qos | None) -> list[Wanted]:
+    return switches.qos("router", spec.id, leg.network_id, leg.port_id, held, f"{address}/", address)
 
 
 def _floating(spec: Router, nat: Nat, *, distributed: bool) -> Wanted:

@@ -12,8 +12,9 @@ import msgspec
 KIND, ID, PART, NETWORK, SPEC = "andromede:kind", "andromede:id", "andromede:part", "andromede:network", "andromede:spec"
 SWITCH, SWITCH_PORT, GROUP, ACL, DHCP = "Logical_Switch", "Logical_Switch_Port", "Port_Group", "ACL", "DHCP_Options"
 ROUTER, ROUTER_PORT, NAT, ROUTE = "Logical_Router", "Logical_Router_Port", "NAT", "Logical_Router_Static_Route"
-GATEWAY, DNS = "Gateway_Chassis", "DNS"
-TABLES = (SWITCH, SWITCH_PORT, GROUP, ACL, DHCP, ROUTER, ROUTER_PORT, NAT, ROUTE, GATEWAY, DNS)
+GATEWAY, DNS, QOS, BALANCER = "Gateway_Chassis", "DNS", "QoS", "Load_Balancer"
+ADDRESS_SET, POLICY = "Address_Set", "Logical_Router_Policy"
+TABLES = (SWITCH, SWITCH_PORT, GROUP, ACL, DHCP, ROUTER, ROUTER_PORT, NAT, ROUTE, GATEWAY, DNS, QOS, BALANCER, ADDRESS_SET, POLICY)
 MAIN = "main"
 
 HOLDER = {
@@ -22,6 +23,8 @@ HOLDER = {
     ROUTER_PORT: (ROUTER, "ports"),
     NAT: (ROUTER, "nat"),
     ROUTE: (ROUTER, "static_routes"),
+    POLICY: (ROUTER, "policies"),
+    QOS: (SWITCH, "qos_rules"),
     GATEWAY: (ROUTER_PORT, "gateway_chassis"),
 }
 """For each table whose rows exist only within another: that table, and the column that holds them."""
@@ -61,7 +64,7 @@ def key_of(table: str, external_ids: dict[str, str]) -> Key | None:
 
 def holder(key: Key, external_ids: dict[str, str]) -> Key | None:
     """The key of the row that holds this one; None for a row that stands by itself."""
-    if key.table == SWITCH_PORT:
+    if key.table in (SWITCH_PORT, QOS):
         return Key("network", external_ids[NETWORK], SWITCH)
     if key.table == GATEWAY:
         return Key(key.kind, key.id, ROUTER_PORT, key.part.rpartition("@")[0])
@@ -73,6 +76,11 @@ def holder(key: Key, external_ids: dict[str, str]) -> Key | None:
 def group_name(group_id: str) -> str:
     """The port group of a security group; its address sets are `$<name>_ip4` and `$<name>_ip6`."""
     return "pg_" + group_id.replace("-", "_")
+
+
+def addresses_name(group_id: str) -> str:
+    """An address group; its address sets are `$<name>_ip4` and `$<name>_ip6`."""
+    return "ag_" + group_id.replace("-", "_")
 
 
 def router_port_name(port_id: str) -> str:

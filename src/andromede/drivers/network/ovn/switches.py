@@ -10,11 +10,12 @@ from typing import Any
 
 import msgspec
 
-from andromede.drivers.network import Network, Port, Subnet, link_local
-from andromede.drivers.network.ovn.rows import DHCP, DNS, NETWORK, SPEC, SWITCH, SWITCH_PORT, Key, Wanted, derived_mac
+from andromede.drivers.network import Network, Port, Qos, Subnet, link_local
+from andromede.drivers.network.ovn.rows import DHCP, DNS, NETWORK, QOS, SPEC, SWITCH, SWITCH_PORT, Key, Wanted, derived_mac
 
 METADATA4, METADATA6 = "169.254.169.254", "fe80::a9fe:a9fe"
 LEASE_SECONDS = 43200
+_QOS_PRIORITY = 2002
 
 _OPTION_NAMES = {
     "bootfile-name": "bootfile_name", "tftp-server": "tftp_server", "tftp-server-address": "tftp_server_address",
@@ -143,8 +144,10 @@ def port(spec: Port, subnets: dict[str, SubnetFacts]) -> list[Wanted]:
         "options": _port_options(spec),
         "dhcpv4_options": [],
         "dhcpv6_options": [],
+        "parent_name": [spec.parent] if spec.parent else [],
+        "tag_request": [spec.segment] if spec.segment else [],
     }
-    rows = []
+    rows = qos("port", spec.id, spec.network_id, spec.id, spec.qos)
     served: set[bool] = set()
     for fixed in () if spec.metadata else spec.fixed:
         facts = subnets.get(fixed.subnet_id)
@@ -160,6 +163,28 @@ def port(spec: Port, subnets: dict[str, SubnetFacts]) -> list[Wanted]:
         columns["dhcpv6_options" if facts.six else "dhcpv4_options"] = [key]
     text = msgspec.json.encode(spec).decode()
     return [*rows, Wanted(Key("port", spec.id, SWITCH_PORT), columns, {NETWORK: spec.network_id, SPEC: text})]
+
+
+def qos(kind: str, owner: str, network_id: str, port_name: str, held: Qos | None, part: str = "", address: str = "") -> list[Wanted]:
+    """The limits and the mark of what a switch's port sends and gets, or of one IPv4 address behind it alone."""
+    rows = []
+    for limit in held.limits if held else ():
+        columns = {"action": {}, "bandwidth": {"rate": limit.kbps} | ({"burst": limit.burst} if limit.burst else {})}
+        rows.append((f"{part}{limit.direction}", limit.direction == "egress", columns))
+    if held and held.dscp is not None:
+        rows.append((f"{part}dscp", True, {"action": {"dscp": held.dscp}, "bandwidth": {}}))
+    whose = {out: f" && ip4.{'src' if out else 'dst'} == {address}" if address else "" for out in (True, False)}
+    return [
+        Wanted(
+            Key(kind, owner, QOS, name),
+            {
+                "priority": _QOS_PRIORITY, "direction": "from-lport" if out else "to-lport", **columns,
+                "match": f'{"inport" if out else "outport"} == "{port_name}"{whose[out]}',
+            },
+            {NETWORK: network_id},
+        )
+        for name, out, columns in rows
+    ]  # fmt: skip
 
 
 def _held(spec: Port) -> tuple[list[str], list[str]]:
