@@ -212,3 +212,40 @@ def test_no_passphrase_is_in_a_ledger_a_record_a_log_or_a_process_list(real):
     assert not any(word in text for word in words for text in told)
     detach(real, server, id_)
     remove(real, id_)
+
+
+def test_a_backup_brings_back_what_was_written_and_an_image_holds_it(real):
+    server, id_ = bonjour(real), volume(real)
+    reachable(real, server)
+    attach(real, server, id_)
+    device = device_of(real, server, id_)
+    run(real, server, f"echo first | sudo dd of=/dev/{device} conv=fsync 2>/dev/null")
+    whole = backed_up(real, volume_id=id_, force=True)
+    run(real, server, f"echo second | sudo dd of=/dev/{device} bs=1M seek=100 conv=fsync 2>/dev/null")
+    more = backed_up(real, volume_id=id_, force=True, incremental=True)
+    assert more["is_incremental"]
+    detach(real, server, id_)
+    assert more["object_count"] < 2 * whole["object_count"] + 2
+    made = real.user.post(f"{V}/backups/{more['id']}/restore", {"restore": {}})["restore"]["volume_id"]
+    ready(real, made, seconds=120)
+    attach(real, server, made)
+    device = device_of(real, server, made)
+    look = f"sudo head -c 5 /dev/{device}; sudo dd if=/dev/{device} bs=1M skip=100 count=1 2>/dev/null | head -c 6"
+    assert run(real, server, look) == "firstsecond"
+    detach(real, server, made)
+    wanted = {"os-volume_upload_image": {"image_name": "kept", "disk_format": "qcow2"}}
+    image = real.user.post(f"{V}/volumes/{id_}/action", wanted)["os-volume_upload_image"]["image_id"]
+    until(lambda: real.user.get(f"/image/v2/images/{image}")["status"] == "active", 120)
+    ready(real, id_)
+    real.user.delete(f"/image/v2/images/{image}")
+    for one in (more, whole):
+        real.user.delete(f"{V}/backups/{one['id']}")
+        until(lambda one=one: one["id"] not in [left["id"] for left in real.user.get(f"{V}/backups")["backups"]], 60)
+    remove(real, id_, made)
+
+
+def backed_up(real, **wanted):
+    made = real.user.post(f"{V}/backups", {"backup": wanted})["backup"]["id"]
+    found = until(lambda: (one := real.user.get(f"{V}/backups/{made}")["backup"])["status"] in ("available", "error") and one, 120)
+    assert found["status"] == "available", found
+    return found

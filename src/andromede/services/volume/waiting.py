@@ -11,7 +11,8 @@ from andromede.engine.model import Later, Work
 from andromede.services.volume.tables import snapshot, volume
 
 LOOK = 2.0
-_FAULTS = 2
+_FAULTS = 5
+"""Looks at a fault before it is believed: a busy host tells one now and then that is over a moment later."""
 
 
 def read(work: Work, volume_id: str | None = None) -> Any:
@@ -58,7 +59,7 @@ def reached(work: Work, row: Any, done: Callable[[Any], bool]) -> Later | None:
         work.memo["faults"] = work.memo.get("faults", 0) + 1
         if work.memo["faults"] > _FAULTS:
             raise CloudError(row.seen_fault, status=409)
-        return Later(0.5)
+        return Later(1.0)
     return Later(LOOK)
 
 
