@@ -158,7 +158,7 @@ class _Record(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def bring(ctx: Context, text: str) -> str:
-    """A row from what `record` gave; answers its id. Raises BadRequest for anything else, or a backup that is there already."""
+    """A row of the caller's project from what `record` gave; its id. Raises BadRequest for anything else, or a backup that is there already."""
     from andromede.core.clock import parse
 
     try:
@@ -171,5 +171,7 @@ def bring(ctx: Context, text: str) -> str:
     if not is_id(one.id) or not _PREFIX.fullmatch(one.prefix):
         raise BadRequest("Invalid input: the record of a backup is not one of this cloud's.")
     values = {name: getattr(one, name) for name in _CARRIED if name not in moments}
+    account = (one.of_volume or {}).get("account") or one.project_id
+    values |= {"project_id": ctx.project_id, "user_id": ctx.caller.user_id, "of_volume": {**(one.of_volume or {}), "account": account}}
     ctx.db.execute(insert(backup).values(status="available", **values, **moments))
     return one.id

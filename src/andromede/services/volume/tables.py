@@ -152,7 +152,7 @@ backup = Table(
     Column("status", String(32), nullable=False),
     Column("fail_reason", Text),
     Column("metadata", Json, nullable=False),
-    Column("of_volume", Json),  # its metadata, image metadata and whether it was bootable
+    Column("of_volume", Json),  # its metadata, image metadata, whether it was bootable; account: whose the objects are
     Column("sealed", LargeBinary),  # the passphrase of what an encrypted volume's was
     Column("data_timestamp", Moment),
     Column("created", Moment, nullable=False),

@@ -30,7 +30,8 @@ def _write(db: Connection, backup_id: str, **values: Any) -> None:
 
 
 def _vault(work: Work, row: Any) -> Vault:
-    return Vault(work.parts.objects, row.project_id, row.container)
+    """Where its objects are: in its project's container, or, of a record that was imported, in that of the project it was made in."""
+    return Vault(work.parts.objects, (row.of_volume or {}).get("account") or row.project_id, row.container)
 
 
 # making one
