@@ -12,7 +12,7 @@ from andromede.core.errors import DriverError
 from andromede.core.ids import tap_name
 from andromede.core.units import MIB
 from andromede.drivers.hypervisor import SECURE_BOOT, TPM, Guest, Host, State
-from andromede.drivers.hypervisor.qemu import files, tpm
+from andromede.drivers.hypervisor.qemu import files, process, tpm
 from andromede.drivers.hypervisor.qemu.probe import Acceleration
 from andromede.drivers.hypervisor.qemu.process import BINARY
 from andromede.drivers.hypervisor.qemu.qmp import Monitor
@@ -101,6 +101,16 @@ async def version() -> int:
         raise DriverError(f"The hypervisor program {BINARY} does not tell its version.")
     major, minor, micro = (int(part) for part in match.groups())
     return major * 1_000_000 + minor * 1_000 + micro
+
+
+async def cannot_start(folder: Path) -> DriverError:
+    """Why a guest's QEMU did not come up: it is not there, or what it said last."""
+    try:
+        await version()
+    except DriverError as error:
+        return error
+    words = process.last_words(folder / "qemu.log")
+    return DriverError(f"The server could not be started: {words}" if words else "The server did not start in time.")
 
 
 def missing() -> DriverError:

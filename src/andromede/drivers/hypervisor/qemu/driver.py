@@ -259,12 +259,7 @@ class Qemu:
 
     async def _gone(self, record: Record) -> None:
         """Record that the process of a guest that should run is not there any more."""
-        fault = "The hypervisor process of the server ended unexpectedly."
-        if record.host_boot != host_boot():
-            fault = "The host was restarted while the server ran."
-        words = process.last_words(self._store.path(record.id) / "qemu.log")
-        if words:
-            fault = f"{fault[:-1]}: {words}"
+        fault = process.obituary(self._store.path(record.id) / "qemu.log", restarted=record.host_boot != host_boot())
         self._ended(record, ASKED if record.asked else CRASHED, None if record.asked else fault)
 
     def _ended(self, record: Record, ended: str, fault: str | None) -> None:
@@ -363,7 +358,7 @@ class Qemu:
         await self._captures.forget(record)
         await disks.prepare(folder, guest, record)
         before = msgspec.structs.replace(record)
-        was = self._saved(guest, record)
+        was = saved.before(guest, record, folder)
         if was is not None and record.guest is not None:
             wanted = {nic.port_id for nic in guest.nics}
             guest = msgspec.structs.replace(guest, nics=tuple(nic for nic in record.guest.nics if nic.port_id in wanted))
@@ -405,17 +400,11 @@ class Qemu:
             await self._live.kill(guest.id, orderly=False)
             before.pid = 0
             self._store.save(before)
-            raise await self._cannot_start(folder) from error
+            raise await counters.cannot_start(folder) from error
         record.pid, record.ticks, record.started = held.pid, held.ticks, time.time()
         self._store.save(record)
         saved.path(folder).unlink(missing_ok=True)
         return await self._look(record, None)
-
-    def _saved(self, guest: Guest, record: Record) -> cmdline.Before | None:
-        """The machine whose memory is on disk, where the guest goes on from there."""
-        if record.ended != SAVED or guest.boots > record.boots or not saved.path(self._store.path(guest.id)).exists():
-            return None
-        return cmdline.Before(record.places, record.ports, record.machine)
 
     async def _suspend(self, guest: Guest, record: Record, seen: Seen) -> Seen:
         live = self._live[guest.id]
@@ -444,14 +433,6 @@ class Qemu:
         if changed and self._store.path(guest.id).is_dir():
             self._store.save(record)
         return msgspec.structs.replace(seen, captures=record.captures)
-
-    async def _cannot_start(self, folder: Path) -> DriverError:
-        try:
-            await counters.version()
-        except DriverError as error:
-            return error
-        words = process.last_words(folder / "qemu.log")
-        return DriverError(f"The server could not be started: {words}" if words else "The server did not start in time.")
 
     async def _finish(self, record: Record, ended: str, fault: str | None) -> None:
         await self._live.kill(record.id, orderly=True)

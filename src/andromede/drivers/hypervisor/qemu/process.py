@@ -149,6 +149,13 @@ def launch(
     return int(done.stdout)
 
 
+def obituary(log: Path, *, restarted: bool) -> str:
+    """The sentence for a process that is gone, with what it said last. restarted: the host was, meanwhile."""
+    fault = "The host was restarted while the server ran." if restarted else "The hypervisor process of the server ended unexpectedly."
+    words = last_words(log)
+    return f"{fault[:-1]}: {words}" if words else fault
+
+
 def last_words(log: Path) -> str:
     """The last line QEMU printed, without paths of the host and control characters; empty when there is none."""
     try:

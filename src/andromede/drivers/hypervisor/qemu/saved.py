@@ -6,10 +6,12 @@ from pathlib import Path
 
 from andromede.core.clock import monotonic
 from andromede.core.errors import DriverError
+from andromede.drivers.hypervisor import Guest
 from andromede.drivers.hypervisor.qemu import places
+from andromede.drivers.hypervisor.qemu.cmdline import Before
 from andromede.drivers.hypervisor.qemu.live import Live
 from andromede.drivers.hypervisor.qemu.qmp import Monitor, MonitorError
-from andromede.drivers.hypervisor.qemu.store import Record
+from andromede.drivers.hypervisor.qemu.store import SAVED, Record
 
 _NAME = "state"
 _FAST = 1 << 40
@@ -19,6 +21,13 @@ _LOADING = 300.0
 def path(folder: Path) -> Path:
     """Where the memory of a suspended guest is."""
     return folder / "memory.state"
+
+
+def before(guest: Guest, record: Record, folder: Path) -> Before | None:
+    """The machine whose memory is on disk, where the guest goes on from there."""
+    if record.ended != SAVED or guest.boots > record.boots or not path(folder).exists():
+        return None
+    return Before(record.places, record.ports, record.machine)
 
 
 async def save(live: Live, monitor: Monitor, folder: Path, record: Record) -> bool:
