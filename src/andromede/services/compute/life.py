@@ -36,6 +36,12 @@ def plain(row: Any) -> Any:
     return SimpleNamespace(**row)
 
 
+def on_own_disk(row: Any, action: str) -> None:
+    """Raise BadRequest where a server boots from a volume: what copies or replaces its own disk does not serve it."""
+    if row["image"].get("from_volume"):
+        raise BadRequest(f"Cannot '{action}' instance {row['id']}: it boots from a volume, which is copied by Block Storage.")
+
+
 def submit(ctx: Context, row: Any, kind: Kind, action: str, task: str, memo: Mapping[str, Any] | None = None, **values: Any) -> None:
     """Begin an action: the record of it, the task, the operation."""
     servers.begin(ctx, row["id"], action)
@@ -79,6 +85,7 @@ def _disk_config(text: str) -> str:
 def rebuild(ctx: Context, server_id: str, wanted: Rebuild) -> tuple[Any, str]:
     """From an image again, perhaps with other facts; the server's row, and its admin password. Raises BadRequest."""
     row = mine(ctx, server_id, "rebuild", "active", "stopped", "error")
+    on_own_disk(row, "rebuild")
     if wanted.preserve_ephemeral is not UNSET and wanted.preserve_ephemeral:
         raise BadRequest("Invalid input for field/attribute preserve_ephemeral. Servers here have no disk that could be kept.")
     if wanted.trusted is not UNSET and wanted.trusted:
@@ -128,6 +135,7 @@ def _check_base64(text: str, field: str) -> None:
 def rescue(ctx: Context, server_id: str, wanted: Rescue | None) -> str:
     """Boot from another image, with its own disk beside it; the admin password. Raises BadRequest."""
     row = mine(ctx, server_id, "rescue", "active", "stopped", "error")
+    on_own_disk(row, "rescue")
     if row["host"] is None:
         raise Conflict(f"Instance {server_id} has no host: it was never built.")
     image_id = wanted.image if wanted is not None and wanted.image is not UNSET else row["image_id"]
@@ -161,6 +169,7 @@ def unrescue(ctx: Context, server_id: str) -> None:
 
 def _image(ctx: Context, row: Any, name: str, given: Mapping[str, str], kind: str) -> dict[str, str]:
     """A new image whose data is to come from the server; what the operation must know of it."""
+    on_own_disk(row, kind)
     source = row["image"]
     inherited = {key: value for key, value in source.get("properties", {}).items() if key.startswith(_INHERITED)}
     properties = inherited | {

@@ -35,6 +35,7 @@ def migrate_server(ctx: Context, server_id: str, body: Migrate | None = None) ->
     Errors: 400 a host that is not there, or no other than its own; 409 a state that does not allow it.
     """
     row = life.mine(ctx, server_id, "migrate", "active", "stopped")
+    life.on_own_disk(row, "migrate")
     target = _target(ctx, row, (body.host or None) if body is not None else None)
     try:
         found = hosts.choose(ctx.db, life.plain(row), avoid=row["host"], target=target)
@@ -52,6 +53,7 @@ def evacuate_server(ctx: Context, server_id: str, body: Evacuate) -> Response:
     Errors: 400 a host that is up, or a target that is not there; 409 a state that does not allow it.
     """
     row = life.mine(ctx, server_id, "evacuate", "active", "stopped", "error")
+    life.on_own_disk(row, "evacuate")
     where = ctx.db.execute(select(host).where(host.c.name == row["host"])).first()
     if where is None:
         raise Conflict(f"Instance {server_id} has no host: it was never built.")
