@@ -1,15 +1,27 @@
 """From rows to the specs of the fabric: each kind is read with what it depends on, in a few queries for any number of rows."""
 
 import ipaddress
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, select
 
-from andromede.drivers.network import Addresses, Fixed, Group, Leg, Nat, Network, Port, Qos, Router, Rule, Spec, Subnet
-from andromede.services.network import ports, qos
+from andromede.drivers.network import Addresses, Fixed, Forward, Group, Leg, Nat, Network, Port, Qos, Router, Rule, Spec, Subnet
+from andromede.services.network import ports, qos, ties
 from andromede.services.network.rows import gather, grouped
-from andromede.services.network.tables import FABRIC, fixed, floating, network, port, port_group, rule, subnet
+from andromede.services.network.tables import (
+    FABRIC,
+    fixed,
+    floating,
+    forward,
+    network,
+    port,
+    port_group,
+    rule,
+    subnet,
+    subnetpool,
+)
 
 Rows = Sequence[RowMapping]
 
@@ -103,7 +115,7 @@ def _qos_of_ports(db: Connection, rows: Rows) -> dict[str, Qos]:
 def _ports(db: Connection, rows: Rows) -> list[Spec]:
     ids = _ids(rows)
     held = grouped(gather(db, ids, lambda some: select(fixed).where(fixed.c.port_id.in_(some)).order_by(fixed.c.place)), "port_id")
-    held_to = _qos_of_ports(db, rows)
+    held_to, parents = _qos_of_ports(db, rows), ties.parents_of(db, ids)
     joined = select(port_group).order_by(port_group.c.group_id)
     groups = grouped(gather(db, ids, lambda some: joined.where(port_group.c.port_id.in_(some))), "port_id")
     return [
@@ -113,7 +125,7 @@ def _ports(db: Connection, rows: Rows) -> list[Spec]:
             pairs=tuple((mac, address) for mac, address in row["pairs"]), security=row["security"],
             groups=tuple(each["group_id"] for each in groups.get(row["id"], [])), enabled=row["admin_state_up"],
             host=row["host"] or None, metadata=row["device_owner"] == ports.METADATA, hostname=row["dns_name"],
-            qos=held_to.get(row["id"]),
+            qos=held_to.get(row["id"]), parent=parents.get(row["id"], (None, None))[0], segment=parents.get(row["id"], (None, None))[1],
             dhcp_options=tuple((each["opt_name"], each["opt_value"]) for each in row["dhcp_options"] if each["ip_version"] == 4),
         )
         for row in rows
@@ -137,23 +149,69 @@ def _nats(db: Connection, ids: Sequence[str]) -> dict[str, list[RowMapping]]:
     return grouped(gather(db, ids, lambda some: query.where(floating.c.router_id.in_(some), floating.c.port_id.is_not(None))), "router_id")
 
 
+def _forwards(db: Connection, ids: Sequence[str]) -> dict[str, list[RowMapping]]:
+    query = (
+        select(forward, floating.c.router_id, floating.c.address.label("outside"), floating.c.qos_id)
+        .join(floating, floating.c.id == forward.c.floating_id).order_by(forward.c.created, forward.c.id)
+    )  # fmt: skip
+    return grouped(gather(db, ids, lambda some: query.where(floating.c.router_id.in_(some))), "router_id")
+
+
+def _forward(row: Mapping[Any, Any]) -> Forward:
+    alone = row["inner_first"] == row["inner_last"]
+    outer = range(row["outer_first"], row["outer_last"] + 1)
+    return Forward(
+        id=row["id"], external=row["outside"], internal=row["address"], protocol=row["protocol"],
+        ports=tuple((one, row["inner_first"] + (0 if alone else one - row["outer_first"])) for one in outer),
+    )  # fmt: skip
+
+
+def _scopes(db: Connection, subnet_ids: Iterable[str]) -> dict[str, str]:
+    """The address scope of each subnet whose pool is in one."""
+    query = select(subnet.c.id, subnetpool.c.scope_id).join(subnetpool, subnetpool.c.id == subnet.c.subnetpool_id)
+    rows = gather(db, subnet_ids, lambda some: query.where(subnet.c.id.in_(some), subnetpool.c.scope_id.is_not(None)))
+    return {row["id"]: row["scope_id"] for row in rows}
+
+
+def _translated(inside: Sequence[Mapping[Any, Any]], outside: Sequence[Mapping[Any, Any]], scopes: Mapping[str, str]) -> tuple[str, ...]:
+    """The ranges that leave with the router's address: all but those of the address scope outside, which are known there."""
+    known = {scopes[each["subnet_id"]] for each in outside if each["subnet_id"] in scopes and each["ip_version"] == 4}
+    return tuple(each["cidr"] for each in inside if scopes.get(each["subnet_id"]) not in known)
+
+
+def _apart(reached: Sequence[Mapping[Any, Any]], scopes: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Ranges of different address scopes, between which a router does not route; where there are no scopes, none."""
+    if not scopes:
+        return ()
+    return tuple(
+        (one["cidr"], other["cidr"])
+        for one, other in itertools.combinations(reached, 2)
+        if one["ip_version"] == other["ip_version"] and scopes.get(one["subnet_id"]) != scopes.get(other["subnet_id"])
+    )
+
+
 def _routers(db: Connection, rows: Rows) -> list[Spec]:
     ids = _ids(rows)
     query = select(port, network.c.mtu).join(network, network.c.id == port.c.network_id).where(port.c.device_owner.in_(ports.OF_ROUTERS))
     joined = list(gather(db, ids, lambda some: query.where(port.c.device_id.in_(some)).order_by(port.c.created, port.c.id)))
     legs, held, nats = grouped(joined, "device_id"), _fixed_of(db, _ids(joined)), _nats(db, ids)
-    known = qos.specs(db, {each["qos_id"] for found in nats.values() for each in found})
+    forwarded = _forwards(db, ids)
+    known = qos.specs(db, {each["qos_id"] for found in (*nats.values(), *forwarded.values()) for each in found})
+    scopes = _scopes(db, {each["subnet_id"] for found in held.values() for each in found})
     out: list[Spec] = []
     for row in rows:
         inside = [each for each in legs.get(row["id"], []) if each["device_owner"] == ports.INTERFACE and each["id"] in held]
         gate = next((each for each in legs.get(row["id"], []) if each["id"] == row["gateway_port_id"] and each["id"] in held), None)
+        outside = held[gate["id"]] if gate else []
         gateway = None if gate is None else _leg(gate, held[gate["id"]], gate["mtu"])
-        fours = [address["cidr"] for each in inside for address in held[each["id"]] if address["ip_version"] == 4]
+        reached = [address for each in inside for address in held[each["id"]]]
+        fours = [address for address in reached if address["ip_version"] == 4]
         out.append(
             Router(
                 id=row["id"], enabled=row["admin_state_up"], legs=tuple(_leg(each, held[each["id"]], each["mtu"]) for each in inside),
                 gateway=gateway, next_hops=tuple(each["gateway"] for each in held[gate["id"]] if each["gateway"]) if gate else (),
-                snat=tuple(fours) if gate and row["snat"] else (), routes=tuple((to, hop) for to, hop in row["routes"]),
+                snat=_translated(fours, outside, scopes) if gate and row["snat"] else (),
+                routes=tuple((to, hop) for to, hop in row["routes"]),
                 floating=tuple(
                     Nat(
                         id=each["id"], external=each["address"], internal=each["fixed_address"], port_id=each["port_id"], mac=each["mac"],
@@ -161,6 +219,11 @@ def _routers(db: Connection, rows: Rows) -> list[Spec]:
                     )
                     for each in nats.get(row["id"], [])
                 ),
+                forwards=tuple(_forward(each) for each in forwarded.get(row["id"], [])) if gate else (),
+                limits=tuple(
+                    {each["outside"]: known[each["qos_id"]] for each in forwarded.get(row["id"], []) if each["qos_id"] in known}.items()
+                ) if gate else (),
+                apart=_apart(reached, scopes),
             )
         )  # fmt: skip
     return out

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, and_, select
 from andromede.core.context import Context
 from andromede.core.errors import BadRequest, Conflict, NotFound
 from andromede.core.ids import new_id
-from andromede.services.network import networks, ports, qos, values
+from andromede.services.network import networks, ports, qos, ties, values
 from andromede.services.network.addresses import Asked
 from andromede.services.network.errors import missing
 from andromede.services.network.resource import for_admins
@@ -91,6 +91,7 @@ def _lead(ctx: Context, row: Mapping[Any, Any], port_id: str, wanted: str | None
         raise missing("port", port_id)
     if target["project_id"] != row["project_id"] and not ctx.caller.admin:
         raise _bad(f"Cannot process floating IP association with Port {port_id}, since that port is owned by a different tenant")
+    ties.refuse_forwarding(db, row["id"])
     query = select(fixed.c.address, fixed.c.subnet_id).join(subnet, subnet.c.id == fixed.c.subnet_id)
     held = db.execute(query.where(fixed.c.port_id == port_id, subnet.c.ip_version == 4).order_by(fixed.c.place)).all()
     inner = [each for each in held if wanted is None or each.address == values.address(wanted, "fixed_ip_address")]
@@ -102,13 +103,16 @@ def _lead(ctx: Context, row: Mapping[Any, Any], port_id: str, wanted: str | None
     if len(inner) > 1:
         raise _bad(f"Port {port_id} has multiple fixed IPv4 addresses. Must provide a specific IPv4 address when assigning a floating IP")
     address, subnet_id = inner[0]
-    router_id = _router_between(db, subnet_id, row["network_id"])
+    router_id = router_between(db, subnet_id, row["network_id"])
     if router_id is None:
         raise NotFound(
             f"External network {row['network_id']} is not reachable from subnet {subnet_id}. Therefore, cannot associate Port {port_id} "
             "with a Floating IP.",
             kind="ExternalGatewayForFloatingIPNotFound",
         )
+    if ties.forwarded_to(db, port_id, address):
+        text = f"Cannot associate floating IP {row['address']} ({row['id']}) with port {port_id} using fixed IP {address}, as that fixed IP "
+        raise BadRequest(text + "already has Port Forwarding resources.", kind="PortHasPortForwarding")
     taken = and_(
         floating.c.port_id == port_id, floating.c.fixed_address == address, floating.c.network_id == row["network_id"], floating.c.id != row["id"]
     )
@@ -122,7 +126,7 @@ def _lead(ctx: Context, row: Mapping[Any, Any], port_id: str, wanted: str | None
     bump(db, router, router.c.id.in_([each for each in (router_id, row["router_id"]) if each]))
 
 
-def _router_between(db: Connection, subnet_id: str, external_id: str) -> str | None:
+def router_between(db: Connection, subnet_id: str, external_id: str) -> str | None:
     """The router that is on the subnet and leaves by the external network; the one that has the subnet's gateway address first."""
     gateway = port.alias("gateway")
     query = (
@@ -139,7 +143,8 @@ def _router_between(db: Connection, subnet_id: str, external_id: str) -> str | N
 
 
 def remove(ctx: Context, row: Mapping[Any, Any]) -> None:
-    """Give a floating IP back."""
+    """Give a floating IP back. Raises Conflict while ports of it lead inside."""
+    ties.refuse_forwarding(ctx.db, row["id"])
     if row["router_id"]:
         bump(ctx.db, router, router.c.id == row["router_id"])
     bury(ctx.db, floating, [row["id"]])

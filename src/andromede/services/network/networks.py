@@ -124,7 +124,7 @@ def remove(ctx: Context, row: Mapping[Any, Any]) -> None:
     """Delete a network with its subnets, its metadata port and floating IPs that lead nowhere. Raises Conflict while it is in use."""
     db, id_ = ctx.db, row["id"]
     blocking = select(port.c.id).where(port.c.network_id == id_, port.c.device_owner.not_in(_OWN_PORTS)).limit(1)
-    led = select(floating.c.id).where(floating.c.network_id == id_, floating.c.port_id.is_not(None)).limit(1)
+    led = select(floating.c.id).where(floating.c.network_id == id_, floating.c.router_id.is_not(None)).limit(1)
     if db.scalar(blocking) or db.scalar(led):
         raise Conflict(
             f"Unable to complete operation on network {id_}. There are one or more ports still in use on the network.", kind="NetworkInUse"

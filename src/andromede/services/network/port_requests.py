@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from andromede.core.context import Context
 from andromede.core.errors import BadRequest, Conflict, Forbidden
-from andromede.services.network import groups, networks, ports, qos, sharing, values
+from andromede.services.network import groups, networks, ports, qos, sharing, ties, values
 from andromede.services.network.addresses import Asked
 from andromede.services.network.errors import invalid, missing, wrong
 from andromede.services.network.resource import for_admins, owner_of
@@ -198,8 +198,9 @@ def update(ctx: Context, row: Mapping[Any, Any], body: PortChange) -> None:
 
 
 def remove(ctx: Context, row: Mapping[Any, Any]) -> None:
-    """Delete a port. Raises Conflict for one that a router, a floating IP or the network holds."""
+    """Delete a port. Raises Conflict for one that a router, a floating IP, a trunk or the network holds."""
     ports.held_by_router(row)
+    ties.refuse_trunked(ctx.db, row["id"])
     ports.destroy(ctx.db, [row["id"]])
     changed(ctx)
 

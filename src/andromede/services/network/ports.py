@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, delete, insert, or_, select, u
 
 from andromede.core.clock import now
 from andromede.core.errors import Conflict
-from andromede.services.network import addresses
+from andromede.services.network import addresses, ties
 from andromede.services.network.addresses import Asked
 from andromede.services.network.rows import add, bump, bury, one, touch
 from andromede.services.network.tables import fixed, floating, network, port, port_group, router, tombstone
@@ -76,6 +76,7 @@ def change(
             db.execute(insert(port_group), [{"port_id": id_, "group_id": one} for one in groups])
     if "host" in columns and columns["host"] != row["host"] and row["device_owner"] not in _STATUS:
         columns["status"] = "DOWN"
+        ties.follow(db, id_, columns["host"])
     touch(db, port, id_, **columns)
     if row["device_owner"] in OF_ROUTERS and (moved or mac != row["mac"]):
         bump(db, router, router.c.id == row["device_id"])
@@ -86,9 +87,10 @@ def change(
 
 
 def _unlead(db: Connection, port_id: str, left: set[str]) -> None:
-    """Floating IPs that lead to an address the port has lost lead nowhere."""
+    """Floating IPs and ports of theirs that lead to an address the port has lost lead nowhere."""
     query = select(floating.c.id).where(floating.c.port_id == port_id, floating.c.fixed_address.not_in(left))
     dissociate(db, list(db.scalars(query)))
+    ties.drop_forwards_to(db, [port_id], left)
 
 
 def dissociate(db: Connection, ids: Iterable[str]) -> None:
@@ -113,6 +115,8 @@ def destroy(db: Connection, ids: Sequence[str]) -> None:
         return
     rows = list(db.execute(select(port).where(port.c.id.in_(list(ids)))).mappings())
     dissociate(db, list(db.scalars(select(floating.c.id).where(floating.c.port_id.in_(list(ids))))))
+    ties.drop_forwards_to(db, ids)
+    ties.free_trunks(db, ids)
     bury(db, port, [row["id"] for row in rows])
     named = {row["network_id"] for row in rows if row["dns_name"]}
     if named:

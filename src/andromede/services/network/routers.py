@@ -9,7 +9,7 @@ from sqlalchemy import Connection, RowMapping, select
 
 from andromede.core.context import Context
 from andromede.core.errors import BadRequest, Conflict, NotFound
-from andromede.services.network import networks, ports, values
+from andromede.services.network import networks, ports, ties, values
 from andromede.services.network.addresses import Asked
 from andromede.services.network.errors import missing
 from andromede.services.network.port_requests import asked_addresses
@@ -213,7 +213,7 @@ def _unneeded(db: Connection, row: Mapping[Any, Any], held: Sequence[Mapping[Any
         .join(fixed, (fixed.c.port_id == floating.c.port_id) & (fixed.c.address == floating.c.fixed_address))
         .where(floating.c.router_id == row["id"], fixed.c.subnet_id.in_(gone))
     )
-    if db.scalar(led.limit(1)):
+    if db.scalar(led.limit(1)) or ties.forwarding_by(db, row["id"], gone):
         raise Conflict(
             f"Router interface for subnet {leaving[0]['subnet_id']} on router {row['id']} cannot be deleted, as it is required by one or "
             "more floating IPs.",

@@ -17,7 +17,7 @@ from andromede.services.network.tables import fixed, network, subnet
 
 _RESOURCES = (
     "agent", "network", "subnet", "subnetpool", "address_scope", "port", "router", "floatingip", "security_group", "security_group_rule",
-    "default_security_group_rule", "rbac_policy", "quota", "extension", "availability_zone", "network_ip_availability",
+    "default_security_group_rule", "address_group", "trunk", "rbac_policy", "quota", "extension", "availability_zone", "network_ip_availability",
 )  # fmt: skip
 
 

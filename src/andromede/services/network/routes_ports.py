@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, RowMapping, or_, select, true
 
 from andromede.core.context import Context
 from andromede.core.errors import BadRequest
-from andromede.services.network import port_requests
+from andromede.services.network import port_requests, ties
 from andromede.services.network.api import api, member, reader
 from andromede.services.network.resource import (
     Resource,
@@ -26,7 +26,7 @@ from andromede.services.network.resource import (
     tags_of,
 )  # fmt: skip
 from andromede.services.network.rows import gather, grouped
-from andromede.services.network.tables import fixed, network, port, port_group
+from andromede.services.network.tables import fixed, network, port, port_group, trunk
 from andromede.services.network.wire import CreatePort, UpdatePort
 
 DOMAIN = "openstacklocal."
@@ -87,6 +87,8 @@ def _view(ctx: Context, rows: Sequence[RowMapping]) -> list[View]:
         row["id"]: row["qos_id"]
         for row in gather(ctx.db, networks, lambda some: select(network.c.id, network.c.qos_id).where(network.c.id.in_(some)))
     }
+    of_trunks = {row["port_id"]: row["id"] for row in gather(ctx.db, ids, lambda some: select(trunk).where(trunk.c.port_id.in_(some)))}
+    inside = grouped(ties.subports_of(ctx.db, of_trunks.values()), "trunk_id")
     out = []
     for row in rows:
         addresses = held.get(row["id"], [])
@@ -100,6 +102,15 @@ def _view(ctx: Context, rows: Sequence[RowMapping]) -> list[View]:
             "qos_network_policy_id": limited.get(row["network_id"]), "dns_name": row["dns_name"],
             "dns_assignment": _names(row, [each["address"] for each in addresses], domains.get(row["network_id"], DOMAIN)),
         }  # fmt: skip
+        if row["id"] in of_trunks:
+            trunk_id = of_trunks[row["id"]]
+            view["trunk_details"] = {
+                "trunk_id": trunk_id,
+                "sub_ports": [
+                    {"port_id": each["port_id"], "segmentation_type": "vlan", "segmentation_id": each["segment"], "mac_address": each["mac"]}
+                    for each in inside.get(trunk_id, [])
+                ],
+            }
         if ctx.caller.admin:
             view |= {
                 "binding:host_id": row["host"], "binding:profile": row["profile"],

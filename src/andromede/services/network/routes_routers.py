@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, RowMapping, false, or_, select
 
 from andromede.core.context import Context
 from andromede.core.errors import BadRequest
-from andromede.services.network import floatings, routers
+from andromede.services.network import floatings, routers, ties
 from andromede.services.network.api import api, member, reader
 from andromede.services.network.resource import (
     Resource,
@@ -195,14 +195,16 @@ def _floating_view(ctx: Context, rows: Sequence[RowMapping]) -> list[View]:
             ctx.db, [row["port_id"] for row in rows if row["port_id"]], lambda some: select(port).where(port.c.id.in_(some))
         )
     }
+    forwards = grouped(ties.forwards_of(ctx.db, [row["id"] for row in rows]), "floating_id")
     out = []
     for row in rows:
         inner = led.get(row["port_id"])
         names = ("name", "network_id", "admin_state_up", "status", "device_id", "device_owner")
         view = standard_view(row, tags) | {
             "floating_ip_address": row["address"], "floating_network_id": row["network_id"], "port_id": row["port_id"],
-            "fixed_ip_address": row["fixed_address"], "router_id": row["router_id"], "status": "ACTIVE" if row["port_id"] else "DOWN",
+            "fixed_ip_address": row["fixed_address"], "router_id": row["router_id"], "status": "ACTIVE" if row["router_id"] else "DOWN",
             "dns_name": row["dns_name"], "dns_domain": row["dns_domain"], "qos_policy_id": row["qos_id"],
+            "port_forwardings": [ties.forward_view(each) for each in forwards.get(row["id"], [])],
             "port_details": None if inner is None else {name: inner[name] for name in names} | {"mac_address": inner["mac"]},
         }  # fmt: skip
         del view["name"]
@@ -211,7 +213,7 @@ def _floating_view(ctx: Context, rows: Sequence[RowMapping]) -> list[View]:
 
 
 def _status(_ctx: Context, values: list[str]) -> ColumnElement[bool]:
-    terms = {"ACTIVE": floating.c.port_id.is_not(None), "DOWN": floating.c.port_id.is_(None)}
+    terms = {"ACTIVE": floating.c.router_id.is_not(None), "DOWN": floating.c.router_id.is_(None)}
     return or_(*(terms.get(value, false()) for value in values))
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import RowMapping, select
 
 from andromede.core.context import Context
 from andromede.core.errors import BadRequest, Conflict, Forbidden
-from andromede.services.network import networks, sharing, subnetpools, subnets
+from andromede.services.network import networks, ports, sharing, subnetpools, subnets
 from andromede.services.network.api import api, member, reader
 from andromede.services.network.errors import missing
 from andromede.services.network.resource import (
@@ -32,8 +32,8 @@ from andromede.services.network.resource import (
     truth,
     whole,
 )  # fmt: skip
-from andromede.services.network.rows import add, bury, one, touch
-from andromede.services.network.tables import network, scope, subnet, subnetpool
+from andromede.services.network.rows import add, bury, changed, one, touch
+from andromede.services.network.tables import fixed, network, port, scope, subnet, subnetpool
 from andromede.services.network.wire import (
     CreateScope,
     CreateSubnet,
@@ -227,6 +227,10 @@ def update_subnetpool(ctx: Context, pool_id: str, body: UpdateSubnetpool) -> dic
     if values.get("scope_id", row["scope_id"]) and (wanted.address_scope_id or wanted.prefixes):
         subnetpools.check_scope(ctx, values.get("scope_id", row["scope_id"]), version, prefixes, pool_id)
     touch(ctx.db, subnetpool, pool_id, **values)
+    if values.get("scope_id", row["scope_id"]) != row["scope_id"]:
+        inside = select(fixed.c.port_id).join(subnet, subnet.c.id == fixed.c.subnet_id).where(subnet.c.subnetpool_id == pool_id)
+        ports.bump_routers(ctx.db, port.c.id.in_(inside))
+        changed(ctx)
     return shown(ctx, POOL, [pool_id])
 
 

@@ -8,18 +8,21 @@ from andromede.core.context import Context
 from andromede.core.errors import BadRequest, NotFound
 from andromede.services.network.api import api, member, reader
 from andromede.services.network.resource import Resource, find, find_own
-from andromede.services.network.routes_groups import GROUP
+from andromede.services.network.routes_addresses import ADDRESSES
+from andromede.services.network.routes_groups import GROUP, RULE
 from andromede.services.network.routes_networks import NETWORK
 from andromede.services.network.routes_ports import PORT
+from andromede.services.network.routes_qos import POLICY
 from andromede.services.network.routes_routers import FLOATING, ROUTER
 from andromede.services.network.routes_subnets import POOL, SUBNET
+from andromede.services.network.routes_trunks import TRUNK
 from andromede.services.network.rows import touch
 from andromede.services.network.tables import tag
 from andromede.services.network.wire_l3 import Tags
 
 TAGGED = (
     (NETWORK, "network_id"), (SUBNET, "subnet_id"), (POOL, "pool_id"), (PORT, "port_id"), (ROUTER, "router_id"),
-    (FLOATING, "floatingip_id"), (GROUP, "group_id"),
+    (FLOATING, "floatingip_id"), (GROUP, "group_id"), (RULE, "rule_id"), (ADDRESSES, "group_id"), (POLICY, "policy_id"), (TRUNK, "trunk_id"),
 )  # fmt: skip
 """What has tags, and what its id is called in paths."""
 _MOST = 50
@@ -41,7 +44,7 @@ def _put(ctx: Context, kind: Resource, row: RowMapping, names: list[str]) -> Non
 
 
 def _declare(kind: Resource, key: str) -> None:
-    path = f"/{kind.plural.replace('_', '-')}/{{{key}}}/tags"
+    path = f"/{'qos/' if kind is POLICY else ''}{kind.plural.replace('_', '-')}/{{{key}}}/tags"
 
     @api.get(path, policy=reader("get_tags"))
     def list_tags(ctx: Context, **ids: str) -> dict[str, Any]:

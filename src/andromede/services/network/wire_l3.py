@@ -6,7 +6,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from andromede.http.wire import Body, Text255
-from andromede.services.network.wire import FixedIp, Flag, Hints, HostRoute, Id, Maybe, Named, Port16, Text, Unserved
+from andromede.services.network.wire import Count, FixedIp, Flag, Hints, HostRoute, Id, Maybe, Named, Port16, Text, Unserved
 
 
 class Gateway(Body):
@@ -100,6 +100,33 @@ class UpdateFloating(Body):
     """A change."""
 
     floatingip: FloatingChange
+
+
+class ForwardChange(Body):
+    """A rule of port forwarding."""
+
+    internal_port_id: Maybe = UNSET
+    internal_ip_address: Maybe = UNSET
+    internal_port: Count = UNSET
+    external_port: Count = UNSET
+    internal_port_range: Maybe = UNSET
+    external_port_range: Maybe = UNSET
+    protocol: Maybe = UNSET
+    description: Text = UNSET
+    project_id: Maybe = UNSET
+    tenant_id: Maybe = UNSET
+
+
+class CreateForward(Body):
+    """One rule."""
+
+    port_forwarding: ForwardChange
+
+
+class UpdateForward(Body):
+    """A change."""
+
+    port_forwarding: ForwardChange
 
 
 class GroupChange(Named):
