@@ -315,7 +315,6 @@ def test_the_disk_as_clients_ask_for_it(ready):
         made = new(ready, imageRef=named, block_device_mapping_v2=[disk])
         assert show(ready, made["id"])["image"]["id"] == ready.image
     for wrong in (
-        [disk | {"destination_type": "volume", "volume_size": 1}],
         [disk, {"source_type": "blank", "destination_type": "local", "boot_index": -1, "guest_format": "swap", "volume_size": 1}],
         [disk, disk],
         [disk | {"uuid": "another"}],
