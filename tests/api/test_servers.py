@@ -320,7 +320,7 @@ def test_the_disk_as_clients_ask_for_it(ready):
         [disk | {"uuid": "another"}],
     ):
         refused = new(ready, block_device_mapping_v2=wrong, status=400)
-        assert "block_device_mapping_v2" in refused["badRequest"]["message"]
+        assert refused["badRequest"]["message"].startswith("Block Device Mapping is Invalid")
     assert "image" in new(ready, imageRef=None, status=400)["badRequest"]["message"]
 
 

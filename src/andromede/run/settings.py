@@ -114,7 +114,7 @@ class Compute(Section):
     isolation: str = ""
     """`vm` forbids system containers, which share the host's kernel."""
     uid_base: int = 1_500_000_000
-    """First of the 10,000 user ids that guests run as."""
+    """First of 10,000 user ids: guests run as these, and what works on volumes as the last one."""
 
 
 class Engine(Section):
