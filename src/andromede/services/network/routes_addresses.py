@@ -11,6 +11,7 @@ from andromede.core.errors import BadRequest, Conflict, NotFound
 from andromede.http.wire import Body
 from andromede.services.network import sharing
 from andromede.services.network.api import api, member, reader
+from andromede.services.network.errors import wrong
 from andromede.services.network.resource import (
     Resource,
     View,
@@ -79,7 +80,10 @@ def _ranges(texts: Sequence[str]) -> list[str]:
     """The same ranges in canonical form, each once. Raises BadRequest."""
     if len(texts) > _MOST:
         raise BadRequest(f"An address group has at most {_MOST} addresses.", kind="InvalidInput")
-    return list(dict.fromkeys(cidr(text, "addresses") for text in texts))
+    for text in texts:
+        if "/" not in text:
+            raise wrong("addresses", f"'{text}' is not a valid IP subnet")
+    return list(dict.fromkeys(cidr(text, "addresses", strict=False) for text in texts))
 
 
 @api.get("/address-groups", policy=reader("get_address_group"))
@@ -96,12 +100,13 @@ def show_address_group(ctx: Context, group_id: str) -> dict[str, Any]:
 
 def _create(ctx: Context, body: NewAddresses) -> str:
     owner = owner_of(ctx, body.project_id, body.tenant_id)
+    ctx.take(owner, address_group=1)
     return add(
         ctx.db, address_group, project_id=owner, name=body.name or "", description=body.description or "", addresses=_ranges(body.addresses or [])
     )
 
 
-@api.post("/address-groups", policy=member("create_address_group"), status=201)
+@api.post("/address-groups", policy=member("create_address_group"), status=201, quota=("address_group",))
 def create_address_group(ctx: Context, body: CreateAddresses) -> dict[str, Any]:
     """Make an address group. Errors: 400 what is no range."""
     wanted, bulk = many(body.address_group, body.address_groups, "address_group")

@@ -115,7 +115,7 @@ def _view(ctx: Context, rows: Sequence[RowMapping]) -> list[View]:
             view |= {
                 "binding:host_id": row["host"], "binding:profile": row["profile"],
                 "binding:vif_type": "ovs" if row["host"] else "unbound",
-                "binding:vif_details": {"port_filter": True, "connectivity": "l2"} if row["host"] else {},
+                "binding:vif_details": port_requests.VIF_DETAILS if row["host"] else {},
             }  # fmt: skip
         out.append(view)
     return out

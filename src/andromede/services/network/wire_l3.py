@@ -235,6 +235,33 @@ class Quota(Body):
     quota: dict[str, Any]
 
 
+class BindingChange(Body):
+    """What may be changed of a port's binding to a host."""
+
+    vnic_type: Maybe = UNSET
+    profile: dict[str, Any] | UnsetType | None = UNSET
+    host: Maybe = UNSET
+
+
+class NewBinding(BindingChange, kw_only=True):
+    """A binding."""
+
+    host: Text255
+    project_id: Maybe = UNSET
+
+
+class CreateBinding(Body):
+    """One binding."""
+
+    binding: NewBinding
+
+
+class UpdateBinding(Body):
+    """A change."""
+
+    binding: BindingChange
+
+
 class Tags(Body):
     """All tags of a resource."""
 
