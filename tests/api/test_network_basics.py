@@ -236,7 +236,7 @@ def test_extensions_of_ports(cloud, net):
     assert port["extra_dhcp_opts"] == [{"opt_name": "mtu", "opt_value": "1400", "ip_version": 4}]
     changed = cloud.user.put(path, {"port": {"extra_dhcp_opts": [{"opt_name": "mtu", "opt_value": None}]}}).json["port"]
     assert changed["extra_dhcp_opts"] == []
-    refused(cloud.user.put(path, {"port": {"port_security_enabled": False}}), 400, "PortSecurityAndIPRequiredForSecurityGroups")
+    refused(cloud.user.put(path, {"port": {"port_security_enabled": False}}), 409, "PortSecurityPortHasSecurityGroup")
     off = {"port_security_enabled": False, "security_groups": [], "allowed_address_pairs": []}
     assert cloud.user.put(path, {"port": off}).json["port"]["port_security_enabled"] is False
     assert cloud.user.put(path, {"port": {"binding:host_id": "host-1"}}).status == 403

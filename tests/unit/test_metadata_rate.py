@@ -1,7 +1,11 @@
 """How often a guest may ask for metadata."""
 
+import socket
+
+import h11
+
 from andromede.agent import metadata
-from andromede.agent.metadata import Allowance
+from andromede.agent.metadata import Allowance, _Server
 
 
 def test_a_guest_has_ten_seconds_worth_at_once_and_more_with_time():
@@ -22,3 +26,14 @@ def test_guests_that_ask_no_more_are_forgotten(monkeypatch):
         pass
     allowance.spend("d", 5)
     assert set(allowance._left) == {"c", "d"}
+
+
+def test_who_asks_too_often_is_told_so():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        server = _Server(ours, 0.1)
+        server._documents["n", "10.0.0.5"] = {"latest/user-data": b"x"}
+        request = h11.Request(method="GET", target="/latest/user-data", headers=[("host", "x")])
+        assert server._answer("n", "10.0.0.5", request, b"") == (200, b"x")
+        assert server._answer("n", "10.0.0.5", request, b"")[0] == 429
+        assert server._answer("n", "10.0.0.6", request, b"")[0] == 404

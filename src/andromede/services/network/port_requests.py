@@ -199,6 +199,9 @@ def update(ctx: Context, row: Mapping[Any, Any], body: PortChange) -> None:
     security = row["security"] if body.port_security_enabled is UNSET else body.port_security_enabled
     if body.port_security_enabled is not UNSET:
         columns["security"] = security
+    if row["security"] and not security and held and chosen is None:
+        text = "Port has security group associated. Cannot disable port security or IP address until security group is removed."
+        raise Conflict(text, kind="PortSecurityPortHasSecurityGroup")
     _secured({**row, "security": security, "groups": held if chosen is None else chosen, **columns})
     ports.change(db, row, asked=asked, groups=chosen, **columns)
     changed(ctx)

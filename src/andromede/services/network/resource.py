@@ -159,7 +159,7 @@ def match_revision(ctx: Context, row: RowMapping) -> None:
     name, _, value = text.partition("=")
     if not text or name.strip() != "revision_number":
         return
-    if not value.strip().isdecimal():
+    if not value.strip().removeprefix("-").isdecimal():
         raise BadRequest("If-Match must be revision_number=<number>.", kind="HTTPBadRequest")
     if int(value) != row["revision"]:
         raise PreconditionFailed(f"Constrained to {value.strip()}, but current revision is {row['revision']}", kind="RevisionNumberConstraintFailed")

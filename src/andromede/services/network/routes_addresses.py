@@ -76,11 +76,11 @@ ADDRESSES = Resource(
 )  # fmt: skip
 
 
-def _ranges(texts: Sequence[str]) -> list[str]:
-    """The same ranges in canonical form, each once. Raises BadRequest."""
+def _ranges(texts: Sequence[str], *, strict: bool = True) -> list[str]:
+    """The same ranges in canonical form, each once; strict: every one with its length. Raises BadRequest."""
     if len(texts) > _MOST:
         raise BadRequest(f"An address group has at most {_MOST} addresses.", kind="InvalidInput")
-    for text in texts:
+    for text in texts if strict else ():
         if "/" not in text:
             raise wrong("addresses", f"'{text}' is not a valid IP subnet")
     return list(dict.fromkeys(cidr(text, "addresses", strict=False) for text in texts))
@@ -133,11 +133,11 @@ def delete_address_group(ctx: Context, group_id: str) -> None:
     changed(ctx)
 
 
-def _asked(body: Change) -> list[str]:
+def _asked(body: Change, *, strict: bool = True) -> list[str]:
     texts = body.address_group.addresses if isinstance(body.address_group, Change) else body.addresses
     if not isinstance(texts, list):
         raise BadRequest("Unable to find 'addresses' in request body", kind="HTTPBadRequest")
-    return _ranges(texts)
+    return _ranges(texts, strict=strict)
 
 
 def _changed(ctx: Context, group_id: str, addresses: list[str]) -> dict[str, Any]:
@@ -159,7 +159,7 @@ def add_addresses(ctx: Context, group_id: str, body: Change) -> dict[str, Any]:
 @api.put(_ONE + "/remove_addresses", policy=member("remove_addresses"))
 def remove_addresses(ctx: Context, group_id: str, body: Change) -> dict[str, Any]:
     """Take ranges away. Errors: 404 one that is not there."""
-    row, asked = find_own(ctx, ADDRESSES, group_id), _asked(body)
+    row, asked = find_own(ctx, ADDRESSES, group_id), _asked(body, strict=False)
     lost = [each for each in asked if each not in row["addresses"]]
     if lost:
         raise NotFound(f"Addresses {', '.join(lost)} not found in the address group {group_id}.", kind="AddressesNotFound")

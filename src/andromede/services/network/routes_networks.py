@@ -118,8 +118,8 @@ def _values(ctx: Context, body: NetworkChange, kind: str, owner: str, *, new: bo
         values["qos_id"] = qos.default_of(ctx.db, owner)
     if body.mtu is not UNSET or new:
         most, wanted = networks.mtu_of(ctx, kind), body.mtu or 0
-        if wanted and not 68 <= wanted <= most:
-            raise invalid(f"Requested MTU is out of range: {wanted} is not from 68 to {most}.")
+        if wanted > most:
+            raise invalid(f"Requested MTU is out of range: {wanted} is not from 1 to {most}.")
         values["mtu"] = wanted or most
     return values
 

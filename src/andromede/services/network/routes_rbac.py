@@ -18,7 +18,7 @@ from andromede.services.network.routes_networks import NETWORK
 from andromede.services.network.routes_qos import POLICY
 from andromede.services.network.routes_subnets import POOL, SCOPE
 from andromede.services.network.rows import one, touch
-from andromede.services.network.sharing import EVERYONE, EXTERNAL, SHARED
+from andromede.services.network.sharing import EVERYONE, EXTERNAL
 from andromede.services.network.tables import network, rbac, scope
 from andromede.services.network.wire_l3 import CreateRbac, UpdateRbac
 
@@ -130,7 +130,8 @@ def _own(ctx: Context, policy_id: str) -> RowMapping:
 def _unused(ctx: Context, row: RowMapping) -> None:
     """Raise Conflict where the rule is what lets a project use what it uses."""
     held = one(ctx.db, sharing.KINDS[row["object_type"]].table, row["object_id"])
-    if row["action"] == SHARED and sharing.dependents(ctx.db, row["object_type"], held, row["target"]):
+    default = row["action"] == EXTERNAL and row["target"] == EVERYONE and held["is_default"]
+    if default or sharing.dependents(ctx.db, row["object_type"], held, row["target"], row["action"]):
         raise Conflict(
             f"RBAC policy on object {row['object_id']} cannot be removed because other objects depend on it.", kind="RbacPolicyInUse"
         )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from msgspec import UNSET
-from sqlalchemy import RowMapping, select
+from sqlalchemy import ColumnElement, RowMapping, select
 
 from andromede.core.context import Context
 from andromede.core.errors import BadRequest, Conflict, Forbidden
@@ -62,11 +62,16 @@ def _view(ctx: Context, rows: Sequence[RowMapping]) -> list[View]:
     ]  # fmt: skip
 
 
+def _shared(ctx: Context, values: list[str]) -> ColumnElement[bool]:
+    """On a network that is shared with the caller's project."""
+    return subnet.c.network_id.in_(select(network.c.id).where(sharing.filter_shared(network, truth)(ctx, values)))
+
+
 SUBNET = Resource(
     name="subnet", plural="subnets", table=subnet, visible=networks.subnets_visible, view=_view,
     filters=standard_filters(subnet) | {
         "network_id": same(subnet.c.network_id), "ip_version": whole(subnet.c.ip_version), "cidr": same(subnet.c.cidr),
-        "gateway_ip": same(subnet.c.gateway), "enable_dhcp": flag(subnet.c.dhcp), "ipv6_ra_mode": same(subnet.c.ra_mode),
+        "shared": _shared, "gateway_ip": same(subnet.c.gateway), "enable_dhcp": flag(subnet.c.dhcp), "ipv6_ra_mode": same(subnet.c.ra_mode),
         "ipv6_address_mode": same(subnet.c.address_mode), "subnetpool_id": same(subnet.c.subnetpool_id),
     },
     sort=standard_sort(subnet) | {
