@@ -76,7 +76,7 @@ def test_only_admins_say_what_is_shared_external_or_provided(cloud, public):
     assert network["is_default"] is True
     seen = cloud.user.get(f"{V}/networks?router:external=True").json["networks"]
     assert [each["id"] for each in seen] == [network["id"]]
-    assert cloud.user.put(f"{V}/networks/{network['id']}", {"network": {"name": "mine"}}).status == 403
+    refused(cloud.user.put(f"{V}/networks/{network['id']}", {"network": {"name": "mine"}}), 404, "NetworkNotFound")
     taken = {"provider:network_type": "flat", "provider:physical_network": "public"}
     refused(cloud.admin.post(f"{V}/networks", {"network": taken}), 409, "FlatNetworkInUse")
     for facts in ({"provider:network_type": "vlan"}, {"provider:network_type": "flat", "provider:physical_network": "moon"}):
@@ -236,7 +236,7 @@ def test_extensions_of_ports(cloud, net):
     assert port["extra_dhcp_opts"] == [{"opt_name": "mtu", "opt_value": "1400", "ip_version": 4}]
     changed = cloud.user.put(path, {"port": {"extra_dhcp_opts": [{"opt_name": "mtu", "opt_value": None}]}}).json["port"]
     assert changed["extra_dhcp_opts"] == []
-    refused(cloud.user.put(path, {"port": {"port_security_enabled": False}}), 400, "PortSecurityAndIPRequiredForSecurityGroups")
+    refused(cloud.user.put(path, {"port": {"port_security_enabled": False}}), 409, "PortSecurityPortHasSecurityGroup")
     off = {"port_security_enabled": False, "security_groups": [], "allowed_address_pairs": []}
     assert cloud.user.put(path, {"port": off}).json["port"]["port_security_enabled"] is False
     assert cloud.user.put(path, {"port": {"binding:host_id": "host-1"}}).status == 403

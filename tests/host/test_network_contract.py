@@ -17,16 +17,20 @@ from andromede.core.errors import DriverError
 from andromede.core.ids import new_id, tap_name
 from andromede.drivers.network import (
     KINDS,
+    Addresses,
     Fabric,
     Fixed,
+    Forward,
     Group,
     Leg,
+    Limit,
     MetadataEnd,
     Nat,
     Network,
     Plug,
     Plugged,
     Port,
+    Qos,
     Router,
     Rule,
     Spec,
@@ -71,23 +75,30 @@ class Site:
         self.network, self.public = Network(id=new_id(), dns={"A.example": ("10.0.0.5",)}), Network(id=new_id(), external=True, physical="public")
         self.subnet = Subnet(id=new_id(), network_id=self.network.id, cidr="10.0.0.0/24", gateway="10.0.0.1", metadata="10.0.0.2")
         rules = (Rule(id=new_id(), direction="ingress", ethertype="IPv4", protocol="tcp", port_min=22, port_max=22),)
+        self.friends = Addresses(id=new_id(), addresses=("10.9.0.0/16", "fd00::/64"))
+        rules += (Rule(id=new_id(), direction="ingress", ethertype="IPv4", remote_addresses=self.friends.id),)
         self.group = Group(id=new_id(), rules=rules)
         self.port = Port(
             id=new_id(), network_id=self.network.id, mac="fa:16:3e:00:00:05", fixed=(Fixed(self.subnet.id, "10.0.0.5"),),
-            groups=(self.group.id,),
+            groups=(self.group.id,), qos=Qos(limits=(Limit(direction="egress", kbps=1000, burst=80), Limit(direction="ingress", kbps=9)), dscp=26),
         )  # fmt: skip
+        self.inner = Port(id=new_id(), network_id=self.network.id, mac="fa:16:3e:00:00:07", parent=self.port.id, segment=7, security=False)
         self.router = Router(
             id=new_id(),
             legs=(Leg(port_id=new_id(), network_id=self.network.id, mac="fa:16:3e:00:00:01", addresses=("10.0.0.1/24",)),),
             gateway=Leg(port_id=new_id(), network_id=self.public.id, mac="fa:16:3e:00:00:02", addresses=("172.24.4.9/24",)),
             next_hops=("172.24.4.1",),
             snat=("10.0.0.0/24",),
-            floating=(Nat(id=new_id(), external="172.24.4.30", internal="10.0.0.5", port_id=self.port.id, mac="fa:16:3e:00:00:03"),),
-        )
+            floating=(Nat(id=new_id(), external="172.24.4.30", internal="10.0.0.5", port_id=self.port.id, mac="fa:16:3e:00:00:03",
+                          qos=Qos(limits=(Limit(direction="egress", kbps=500),))),),
+            forwards=(Forward(id=new_id(), external="172.24.4.31", internal="10.0.0.5", protocol="udp", ports=((53, 5353), (54, 5354))),),
+            limits=(("172.24.4.31", Qos(limits=(Limit(direction="ingress", kbps=500),))),),
+            apart=(("10.0.0.0/24", "10.8.0.0/24"),),
+        )  # fmt: skip
 
     @property
     def all(self) -> list[Spec]:
-        return [self.router, self.port, self.group, self.subnet, self.network, self.public]
+        return [self.router, self.inner, self.port, self.group, self.friends, self.subnet, self.network, self.public]
 
 
 def struct(spec: Any, **fields: object) -> Any:
@@ -100,17 +111,20 @@ def test_what_is_ensured_in_any_order_is_observed(fabric: Fabric) -> None:
     fabric.ensure(site.all)
     held = {kind: fabric.observe(kind) for kind in KINDS}
     assert held == {
-        "network": {site.network.id, site.public.id}, "subnet": {site.subnet.id}, "port": {site.port.id}, "group": {site.group.id},
-        "router": {site.router.id},
+        "network": {site.network.id, site.public.id}, "subnet": {site.subnet.id}, "port": {site.port.id, site.inner.id},
+        "group": {site.group.id}, "router": {site.router.id}, "addresses": {site.friends.id},
     }  # fmt: skip
-    assert fabric.bound() == {site.port.id: False}
+    assert fabric.bound() == {site.port.id: False, site.inner.id: False}
 
 
 def test_what_is_removed_is_gone_and_may_be_removed_again(fabric: Fabric) -> None:
     site = Site()
     fabric.ensure(site.all)
     for _ in range(2):
-        for kind, spec in (("router", site.router), ("port", site.port), ("group", site.group), ("subnet", site.subnet)):
+        for kind, spec in (
+            ("router", site.router), ("port", site.inner), ("port", site.port), ("group", site.group), ("addresses", site.friends),
+            ("subnet", site.subnet),
+        ):  # fmt: skip
             fabric.remove(kind, [spec.id])
         fabric.remove("network", [site.network.id, site.public.id, new_id()])
     assert all(fabric.observe(kind) == set() for kind in KINDS)
@@ -134,8 +148,9 @@ def test_a_metadata_port_is_observed_and_never_bound(fabric: Fabric) -> None:
 
 def test_the_last_description_counts(fabric: Fabric) -> None:
     site = Site()
-    fabric.ensure([*site.all, struct(site.router, gateway=None, floating=(), snat=(), next_hops=())])
-    fabric.ensure([struct(site.port, groups=(), security=False), struct(site.network, dns={}), struct(site.group, rules=())])
+    fabric.ensure([*site.all, struct(site.router, gateway=None, floating=(), snat=(), next_hops=(), forwards=(), limits=(), apart=())])
+    fabric.ensure([struct(site.port, groups=(), security=False, qos=None), struct(site.network, dns={}), struct(site.group, rules=())])
+    fabric.ensure([struct(site.inner, parent=None, segment=None), struct(site.friends, addresses=())])
     assert fabric.observe("router") == {site.router.id}
 
 
@@ -145,6 +160,8 @@ def test_a_port_of_no_network_is_refused_and_nothing_is_written(fabric: Fabric) 
         fabric.ensure([site.group, struct(site.port, fixed=())])
     with pytest.raises(DriverError):
         fabric.ensure([struct(site.network, dns={}), struct(site.subnet, dns=("1.1.1.1, x",))])
+    with pytest.raises(DriverError):
+        fabric.ensure([struct(site.friends, addresses=("10.0.0.0/8", "x"))])
     assert all(fabric.observe(kind) == set() for kind in KINDS)
 
 
@@ -238,7 +255,11 @@ class TestReal:
                     row.ports = []
                     row.acls = []
                 if table == "Logical_Router":
-                    row.nat = []
+                    row.nat, row.load_balancer, row.policies = [], [], []
+                if table == "Logical_Switch":
+                    row.qos_rules = []
+                if table == "Address_Set":
+                    row.addresses = []
 
         before = self.shape(cloud)
         cloud.fabric._db.write(spoil)
@@ -249,7 +270,9 @@ class TestReal:
     def shape(self, cloud: Cloud) -> list[Any]:
         secured = [row for row in self.rows(cloud, "Port_Group") for _ in row.ports]
         ports = [(row.name, row.port_security, bool(row.dhcpv4_options)) for row in self.rows(cloud, "Logical_Switch_Port")]
-        return [len(secured), sorted(ports), len(self.rows(cloud, "ACL")), len(self.rows(cloud, "NAT"))]
+        balanced = [len(row.load_balancer) for row in self.rows(cloud, "Logical_Router")]
+        counted = ("ACL", "NAT", "QoS", "Load_Balancer", "Address_Set", "Logical_Router_Policy")
+        return [len(secured), sorted(ports), balanced, *(len(self.rows(cloud, table)) for table in counted)]
 
     def test_ports_follow_their_groups_subnets_and_networks(self, cloud: Cloud, site: Site) -> None:
         members = lambda: {row.name: len(row.ports) for row in self.rows(cloud, "Port_Group")}  # noqa: E731
@@ -282,9 +305,9 @@ class TestReal:
         finally:
             cloud.launcher.start("ovn-ovsdb")
             cloud.fabric._db._timeout = 5
-        assert cloud.fabric.observe("port") == {site.port.id}
+        assert cloud.fabric.observe("port") == {site.port.id, site.inner.id}
         cloud.fabric.close()
-        assert cloud.fabric.observe("port") == {site.port.id}
+        assert cloud.fabric.observe("port") == {site.port.id, site.inner.id}
 
     def test_no_server_at_all(self, tmp_path: Any) -> None:
         lost = OvnFabric(f"unix:{tmp_path}/none.sock", timeout=0.3)
@@ -296,7 +319,7 @@ class TestReal:
         ports = [struct(site.port, id=new_id(), fixed=(), mac=f"fa:16:3e:00:01:{number:02x}") for number in range(64)]
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda port: cloud.fabric.ensure([port]), ports))
-        assert cloud.fabric.observe("port") == {site.port.id, *(port.id for port in ports)}
+        assert cloud.fabric.observe("port") == {site.port.id, site.inner.id, *(port.id for port in ports)}
 
     def test_half_made_taps_are_mended(self, cloud: Cloud) -> None:
 

@@ -21,12 +21,14 @@ import h11
 import msgspec
 import structlog
 
+from andromede.core.clock import monotonic
 from andromede.drivers.network import MetadataEnd
 
 log = structlog.get_logger("metadata")
 ADDRESSES = (("169.254.169.254", socket.AF_INET), ("fe80::a9fe:a9fe", socket.AF_INET6))
 _IDLE = 20.0
 _MOST = 512
+_GUESTS = 10_000
 PASSWORD = "openstack/latest/password"  # noqa: S105 - a path
 _PASSWORD_MOST = 1020
 _DATED = re.compile(r"^(openstack/)?(\d{4}-\d\d-\d\d|1\.0)(?=/|$)")
@@ -57,16 +59,19 @@ _Order = _Listen | _Silence | _Publish
 
 
 class MetadataProcess:
-    """The agent's handle on the process. Make it before any thread or event loop exists."""
+    """The agent's handle on the process. Make it before any thread or event loop exists.
 
-    def __init__(self, uid: int, gid: int) -> None:
+    rate: how many requests a second one guest may make in the long run, and ten times as many at once; 0 is no limit.
+    """
+
+    def __init__(self, uid: int, gid: int, *, rate: float = 0) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
         self.pid = os.fork()
         if self.pid == 0:
             ours.close()
-            _child(theirs, uid, gid)
+            _child(theirs, uid, gid, rate)
         theirs.close()
         self._link = ours
         self._published: dict[tuple[str, str], dict[str, bytes]] = {}
@@ -164,7 +169,7 @@ def _setns(handle: int) -> None:
         raise OSError(ctypes.get_errno(), "setns")
 
 
-def _child(link: socket.socket, uid: int, gid: int) -> None:
+def _child(link: socket.socket, uid: int, gid: int, rate: float) -> None:
     """Never returns."""
     code = 1
     try:
@@ -173,7 +178,7 @@ def _child(link: socket.socket, uid: int, gid: int) -> None:
             os.setgroups([])
             os.setresgid(gid, gid, gid)
             os.setresuid(uid, uid, uid)
-        asyncio.run(_Server(link).run())
+        asyncio.run(_Server(link, rate).run())
         code = 0
     except BaseException:
         log.exception("the metadata service ended")
@@ -182,11 +187,30 @@ def _child(link: socket.socket, uid: int, gid: int) -> None:
         os._exit(code)
 
 
+class Allowance:
+    """How many requests each guest may still make: `rate` more each second, at most `rate * 10`."""
+
+    def __init__(self, rate: float) -> None:
+        self._rate, self._most = rate, max(rate * 10, 1)
+        self._left: dict[str, tuple[float, float]] = {}
+
+    def spend(self, guest: str, now: float) -> bool:
+        """Whether the guest may make a request now (seconds of any clock), which is then counted."""
+        left, since = self._left.get(guest, (self._most, now))
+        left = min(self._most, left + (now - since) * self._rate)
+        if len(self._left) >= _GUESTS:
+            # who has not asked for long has everything again, and need not be known
+            self._left = {name: held for name, held in self._left.items() if held[0] + (now - held[1]) * self._rate < self._most}
+        self._left[guest] = (left - 1 if left >= 1 else left, now)
+        return left >= 1
+
+
 class _Server:
     """The process's side."""
 
-    def __init__(self, link: socket.socket) -> None:
+    def __init__(self, link: socket.socket, rate: float = 0) -> None:
         self._link = link
+        self._allowance = Allowance(rate) if rate else None
         self._documents: dict[tuple[str, str], dict[str, bytes]] = {}
         self._servers: dict[str, list[asyncio.Server]] = {}
         self._open = 0
@@ -270,6 +294,8 @@ class _Server:
             return 405, b"Method not allowed.\n"
         path = request.target.decode("ascii", "replace").partition("?")[0].strip("/")
         files = self._documents.get((network_id, peer))
+        if self._allowance is not None and not self._allowance.spend(f"{network_id} {peer}", monotonic()):
+            return 429, b"Too many requests; try again in a moment.\n"
         if files is None:
             return 404, b"No server of this network has this address.\n"
         if request.method == b"POST":

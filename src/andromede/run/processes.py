@@ -112,7 +112,7 @@ def agent(home: Home) -> None:
 
     log.configure()
     uid = home.settings.compute.uid_base - 1
-    metadata = MetadataProcess(uid, uid) if home.settings.compute.hypervisor != "fake" else None
+    metadata = MetadataProcess(uid, uid, rate=home.settings.network.metadata_rate) if home.settings.compute.hypervisor != "fake" else None
     try:
         asyncio.run(_agent(home, metadata))
     finally:

@@ -82,6 +82,8 @@ class Network(Section):
     """MTU of project networks."""
     masquerade: bool = False
     """Let servers reach beyond the machine, behind its own address (nftables)."""
+    metadata_rate: float = 20.0
+    """Requests a second that one server may make of metadata, and ten times as many at once; no limit when 0."""
     datapath: str = "auto"
     """`auto`, `system` (kernel) or `netdev` (userspace)."""
 

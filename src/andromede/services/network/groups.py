@@ -6,14 +6,14 @@ Source: Networking API v2.0, security groups and default security group rules.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, and_, insert, or_, select, true
+from sqlalchemy import Connection, RowMapping, and_, func, insert, or_, select, true
 
 from andromede.core.clock import now
 from andromede.core.context import Context
 from andromede.core.errors import BadRequest, Conflict
 from andromede.core.ids import new_id
 from andromede.services.network import sharing
-from andromede.services.network.errors import missing
+from andromede.services.network.errors import missing, wrong
 from andromede.services.network.rows import add
 from andromede.services.network.rules import normalized
 from andromede.services.network.tables import default_rule, group, rule, setting
@@ -47,6 +47,12 @@ def ensure_default(db: Connection, project_id: str) -> str:
     return begin(db, project_id, name=DEFAULT, description="Default security group", stateful=True, default_of=project_id)
 
 
+def first_rules(db: Connection) -> int:
+    """How many rules a new group begins with."""
+    seed(db)
+    return db.scalar(select(func.count()).select_from(default_rule).where(default_rule.c.in_others)) or 0
+
+
 def begin(db: Connection, project_id: str, **columns: Any) -> str:
     """A group with the rules that new ones have."""
     seed(db)
@@ -67,13 +73,19 @@ def begin(db: Connection, project_id: str, **columns: Any) -> str:
 
 
 def of_ids(ctx: Context, ids: Sequence[str], project_id: str) -> list[str]:
-    """The same ids, checked: groups of that project and those shared with it, or any for admins. Raises NotFound."""
+    """The same ids, checked: groups of that project and those shared with it, or any for admins. Raises NotFound, BadRequest for one
+    that is named twice, Conflict for stateful and stateless ones together."""
     mine = or_(group.c.project_id == project_id, sharing.shared_with(group, project_id, sharing.SHARED))
     found = set(ctx.db.scalars(select(group.c.id).where(group.c.id.in_(list(ids)), true() if ctx.caller.admin else mine)))
     for id_ in ids:
         if id_ not in found:
             raise missing("security_group", id_)
-    return list(dict.fromkeys(ids))
+    if len(set(ids)) < len(ids):
+        raise wrong("security_groups", f"Duplicate items in the list: '{', '.join(ids)}'")
+    if len(set(ctx.db.scalars(select(group.c.stateful).where(group.c.id.in_(list(ids)))))) > 1:
+        text = "Cannot apply both stateful and stateless security groups on the same port at the same time"
+        raise Conflict(text, kind="SecurityGroupConflict")
+    return list(ids)
 
 
 def of_names(ctx: Context, names: Sequence[str]) -> list[str]:

@@ -18,6 +18,8 @@ PHYSICAL = ("public",)
 """The physical networks that a flat network may be: the provider bridge of the hosts."""
 _OWN_PORTS = ("network:distributed", "network:floatingip")
 _SEGMENTS = 1 << 16
+LEAST_MTU = {4: 68, 6: 1280}
+"""What a network must carry for each IP version (RFC 791, RFC 8200)."""
 
 
 def shared_with(project_id: str | None, *actions: str) -> ColumnElement[bool]:
@@ -99,6 +101,12 @@ def update(ctx: Context, row: Mapping[Any, Any], values: dict[str, Any], *, shar
         sharing.grant(db, network, id_, row["project_id"], EXTERNAL)
     elif values.get("external") is False:
         _inward(db, id_)
+    if values.get("mtu", row["mtu"]) != row["mtu"]:
+        versions = set(db.scalars(select(subnet.c.ip_version).where(subnet.c.network_id == id_)))
+        least = max((LEAST_MTU[version] for version in versions), default=0)
+        if values["mtu"] < least:
+            text = f"MTU {values['mtu']} is below the minimum {least} of the network's subnets."
+            raise Conflict(text, kind="NetworkMTUSubnetConflict")
     touch(db, network, id_, **values)
     if "mtu" in values and values["mtu"] != row["mtu"]:
         bump(db, subnet, subnet.c.network_id == id_)

@@ -19,6 +19,8 @@ from andromede.services.network.wire import DhcpOption, FixedIp, NewPort, Pair, 
 
 _MOST_ADDRESSES, _MOST_PAIRS = 5, 10
 _VNIC_TYPES = ("normal", "direct", "macvtap", "baremetal", "direct-physical", "virtio-forwarder", "smart-nic", "vdpa")
+VIF_DETAILS = {"port_filter": True, "connectivity": "l2"}
+"""How a port is joined to its host."""
 _RESERVED = (*ports.NOT_PLUGGED, ports.METADATA)
 
 
@@ -92,12 +94,17 @@ def _simple(ctx: Context, body: PortChange, owner: str) -> dict[str, Any]:
     if body.profile is not UNSET:
         out["profile"] = body.profile or {}
     if body.vnic_type is not UNSET:
-        if body.vnic_type not in (None, *_VNIC_TYPES):
-            raise wrong("binding:vnic_type", f"'{body.vnic_type}' is not in {list(_VNIC_TYPES)}")
-        if body.vnic_type not in (None, "normal"):
-            raise invalid(f"binding:vnic_type {body.vnic_type} is not served by this cloud.")
-        out["vnic_type"] = body.vnic_type or "normal"
+        out["vnic_type"] = vnic_type(body.vnic_type or "normal")
     return out
+
+
+def vnic_type(wanted: str) -> str:
+    """A kind of card that this cloud has. Raises BadRequest for another."""
+    if wanted not in _VNIC_TYPES:
+        raise wrong("binding:vnic_type", f"'{wanted}' is not in {list(_VNIC_TYPES)}")
+    if wanted != "normal":
+        raise invalid(f"binding:vnic_type {wanted} is not served by this cloud.")
+    return wanted
 
 
 def _secured(row: Mapping[str, Any]) -> None:
@@ -192,6 +199,9 @@ def update(ctx: Context, row: Mapping[Any, Any], body: PortChange) -> None:
     security = row["security"] if body.port_security_enabled is UNSET else body.port_security_enabled
     if body.port_security_enabled is not UNSET:
         columns["security"] = security
+    if row["security"] and not security and held and chosen is None:
+        text = "Port has security group associated. Cannot disable port security or IP address until security group is removed."
+        raise Conflict(text, kind="PortSecurityPortHasSecurityGroup")
     _secured({**row, "security": security, "groups": held if chosen is None else chosen, **columns})
     ports.change(db, row, asked=asked, groups=chosen, **columns)
     changed(ctx)

@@ -5,7 +5,19 @@ from collections.abc import Callable
 from sqlalchemy import Connection, Table, func, select
 
 from andromede.services.network import ports
-from andromede.services.network.tables import floating, group, network, port, rbac, router, rule, subnet, subnetpool
+from andromede.services.network.tables import (
+    address_group,
+    floating,
+    group,
+    network,
+    port,
+    rbac,
+    router,
+    rule,
+    subnet,
+    subnetpool,
+    trunk,
+)
 from andromede.services.quota import service as quota
 
 SERVICE = "network"
@@ -31,5 +43,7 @@ RESOURCES = {
     "security_group_rule": (100, _rows(rule)),
     "subnetpool": (-1, _rows(subnetpool)),
     "rbac_policy": (10, _rows(rbac)),
+    "trunk": (100, _rows(trunk)),
+    "address_group": (100, _rows(address_group)),
 }
 quota.register(*(quota.Resource(name, SERVICE, default, count, status=409) for name, (default, count) in RESOURCES.items()))

@@ -144,10 +144,11 @@ def find(ctx: Context, kind: Resource, id_: str) -> RowMapping:
 
 
 def find_own(ctx: Context, kind: Resource, id_: str) -> RowMapping:
-    """A row that the caller may change, at the revision that `If-Match` names. Raises NotFound, Forbidden, PreconditionFailed."""
+    """A row that the caller may change, at the revision that `If-Match` names. Raises PreconditionFailed, and NotFound for what is
+    another project's, as Neutron does, even where the caller sees it."""
     row = find(ctx, kind, id_)
     if not ctx.caller.admin and row["project_id"] != ctx.caller.project_id:
-        raise Forbidden(f"The {kind.name} {id_} belongs to another project.", kind="PolicyNotAuthorized")
+        raise missing(kind.name, id_)
     match_revision(ctx, row)
     return row
 
@@ -158,7 +159,7 @@ def match_revision(ctx: Context, row: RowMapping) -> None:
     name, _, value = text.partition("=")
     if not text or name.strip() != "revision_number":
         return
-    if not value.strip().isdecimal():
+    if not value.strip().removeprefix("-").isdecimal():
         raise BadRequest("If-Match must be revision_number=<number>.", kind="HTTPBadRequest")
     if int(value) != row["revision"]:
         raise PreconditionFailed(f"Constrained to {value.strip()}, but current revision is {row['revision']}", kind="RevisionNumberConstraintFailed")
@@ -187,24 +188,21 @@ def listing(ctx: Context, kind: Resource, *more: ColumnElement[bool]) -> View:
         missing=lambda wrong: BadRequest(f"Invalid marker value for {kind.plural}: {wrong} could not be found.", kind="InvalidInput"),
     )  # fmt: skip
     out: View = {kind.plural: chosen_fields(ctx, kind.view(ctx, page.rows))}
-    if limit < _MOST and page.rows:
-        links = _links(ctx, page, reverse=reverse, marker=marker)
-        if links:
-            out[f"{kind.plural}_links"] = links
+    if limit < _MOST and (links := _links(ctx, page, full=len(page.rows) >= limit, reverse=reverse)):
+        out[f"{kind.plural}_links"] = links
     return out
 
 
-def _links(ctx: Context, page: paging.Page, *, reverse: bool, marker: str | None) -> list[View]:
+def _links(ctx: Context, page: paging.Page, *, full: bool, reverse: bool) -> list[View]:
+    """Where to go on, and back. As in Neutron, a full page has a next one, which may be empty."""
     kept = [(name, value) for name, value in ctx.query.pairs if name not in ("marker", "page_reverse")]
     url = ctx.root + ctx.path
-    following = page.more if not reverse else bool(marker)
-    earlier = bool(marker) if not reverse else page.more
     out = []
-    if following:
+    if (full or reverse) and page.rows:
         out.append({"rel": "next", "href": f"{url}?{urlencode([*kept, ('marker', page.rows[-1]['id'])])}"})
-    if earlier:
-        pairs = [*kept, ("marker", page.rows[0]["id"]), ("page_reverse", "True")]
-        out.append({"rel": "previous", "href": f"{url}?{urlencode(pairs)}"})
+    if full or not reverse:
+        start = [("marker", page.rows[0]["id"])] if page.rows else []
+        out.append({"rel": "previous", "href": f"{url}?{urlencode([*kept, *start, ('page_reverse', 'True')])}"})
     return out
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import UNSET
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection, RowMapping, delete, select
 
 from andromede.core.context import Context
 from andromede.core.errors import BadRequest, Conflict, NotFound
@@ -15,7 +15,7 @@ from andromede.services.network.errors import missing
 from andromede.services.network.port_requests import asked_addresses
 from andromede.services.network.resource import for_admins
 from andromede.services.network.rows import bury, changed, one, touch
-from andromede.services.network.tables import fixed, floating, port, router, subnet
+from andromede.services.network.tables import fixed, floating, port, router, subnet, topology
 from andromede.services.network.wire import HostRoute
 from andromede.services.network.wire_l3 import Gateway, Interface
 
@@ -259,6 +259,7 @@ def remove(ctx: Context, row: Mapping[Any, Any]) -> None:
     inside = select(port.c.id).where(port.c.device_id == id_, port.c.device_owner == ports.INTERFACE)
     if db.scalar(inside.limit(1)) or db.scalar(select(floating.c.id).where(floating.c.router_id == id_).limit(1)):
         raise Conflict(f"Router {id_} still has ports", kind="RouterInUse")
+    db.execute(delete(topology).where(topology.c.router_id == id_))
     bury(db, router, [id_])
     if row["gateway_port_id"]:
         ports.destroy(db, [row["gateway_port_id"]])

@@ -11,6 +11,7 @@ from andromede.core.errors import BadRequest, Conflict, NotFound
 from andromede.http.wire import Body
 from andromede.services.network import sharing
 from andromede.services.network.api import api, member, reader
+from andromede.services.network.errors import wrong
 from andromede.services.network.resource import (
     Resource,
     View,
@@ -75,11 +76,14 @@ ADDRESSES = Resource(
 )  # fmt: skip
 
 
-def _ranges(texts: Sequence[str]) -> list[str]:
-    """The same ranges in canonical form, each once. Raises BadRequest."""
+def _ranges(texts: Sequence[str], *, strict: bool = True) -> list[str]:
+    """The same ranges in canonical form, each once; strict: every one with its length. Raises BadRequest."""
     if len(texts) > _MOST:
         raise BadRequest(f"An address group has at most {_MOST} addresses.", kind="InvalidInput")
-    return list(dict.fromkeys(cidr(text, "addresses") for text in texts))
+    for text in texts if strict else ():
+        if "/" not in text:
+            raise wrong("addresses", f"'{text}' is not a valid IP subnet")
+    return list(dict.fromkeys(cidr(text, "addresses", strict=False) for text in texts))
 
 
 @api.get("/address-groups", policy=reader("get_address_group"))
@@ -96,12 +100,13 @@ def show_address_group(ctx: Context, group_id: str) -> dict[str, Any]:
 
 def _create(ctx: Context, body: NewAddresses) -> str:
     owner = owner_of(ctx, body.project_id, body.tenant_id)
+    ctx.take(owner, address_group=1)
     return add(
         ctx.db, address_group, project_id=owner, name=body.name or "", description=body.description or "", addresses=_ranges(body.addresses or [])
     )
 
 
-@api.post("/address-groups", policy=member("create_address_group"), status=201)
+@api.post("/address-groups", policy=member("create_address_group"), status=201, quota=("address_group",))
 def create_address_group(ctx: Context, body: CreateAddresses) -> dict[str, Any]:
     """Make an address group. Errors: 400 what is no range."""
     wanted, bulk = many(body.address_group, body.address_groups, "address_group")
@@ -128,11 +133,11 @@ def delete_address_group(ctx: Context, group_id: str) -> None:
     changed(ctx)
 
 
-def _asked(body: Change) -> list[str]:
+def _asked(body: Change, *, strict: bool = True) -> list[str]:
     texts = body.address_group.addresses if isinstance(body.address_group, Change) else body.addresses
     if not isinstance(texts, list):
         raise BadRequest("Unable to find 'addresses' in request body", kind="HTTPBadRequest")
-    return _ranges(texts)
+    return _ranges(texts, strict=strict)
 
 
 def _changed(ctx: Context, group_id: str, addresses: list[str]) -> dict[str, Any]:
@@ -154,7 +159,7 @@ def add_addresses(ctx: Context, group_id: str, body: Change) -> dict[str, Any]:
 @api.put(_ONE + "/remove_addresses", policy=member("remove_addresses"))
 def remove_addresses(ctx: Context, group_id: str, body: Change) -> dict[str, Any]:
     """Take ranges away. Errors: 404 one that is not there."""
-    row, asked = find_own(ctx, ADDRESSES, group_id), _asked(body)
+    row, asked = find_own(ctx, ADDRESSES, group_id), _asked(body, strict=False)
     lost = [each for each in asked if each not in row["addresses"]]
     if lost:
         raise NotFound(f"Addresses {', '.join(lost)} not found in the address group {group_id}.", kind="AddressesNotFound")

@@ -110,12 +110,12 @@ def _create(ctx: Context, body: NewGroup) -> str:
     owner = owner_of(ctx, body.project_id, body.tenant_id)
     _reserved(body.name)
     groups.ensure_default(ctx.db, owner)
-    ctx.take(owner, security_group=1)
+    ctx.take(owner, security_group=1, security_group_rule=groups.first_rules(ctx.db))
     stateful = body.stateful is UNSET or body.stateful
     return groups.begin(ctx.db, owner, name=body.name or "", description=body.description or "", stateful=stateful)
 
 
-@api.post("/security-groups", policy=member("create_security_group"), status=201, quota=("security_group",))
+@api.post("/security-groups", policy=member("create_security_group"), status=201, quota=("security_group", "security_group_rule"))
 def create_security_group(ctx: Context, body: CreateGroup) -> dict[str, Any]:
     """Make a security group, which lets its members out. Errors: 409 over quota, or the name `default`."""
     wanted, bulk = many(body.security_group, body.security_groups, "security_group")
@@ -251,9 +251,10 @@ def create_default_security_group_rule(ctx: Context, body: CreateDefaultRule) ->
     ids = []
     for each in wanted:
         columns = rules.columns(each)
-        if any(groups.same_rule(held, columns) for held in ctx.db.execute(select(default_rule)).mappings()):
-            raise Conflict("Default security group rule already exists.", kind="DefaultSecurityGroupRuleExists")
         facts = {"in_default": each.used_in_default_sg is True, "in_others": each.used_in_non_default_sg is not False}
+        alike = [held for held in ctx.db.execute(select(default_rule)).mappings() if groups.same_rule(held, columns)]
+        if any(held[name] and facts[name] for held in alike for name in facts):
+            raise Conflict("Default security group rule already exists.", kind="DefaultSecurityGroupRuleExists")
         ids.append(add(ctx.db, default_rule, project_id="", **columns, **facts))
     return shown(ctx, DEFAULT_RULE, ids, bulk=bulk)
 

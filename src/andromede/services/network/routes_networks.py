@@ -108,18 +108,18 @@ NETWORK = Resource(
 )  # fmt: skip
 
 
-def _values(ctx: Context, body: NetworkChange, kind: str, *, new: bool, held: str | None = None) -> View:
+def _values(ctx: Context, body: NetworkChange, kind: str, owner: str, *, new: bool, held: str | None = None) -> View:
     values = given(body, _COLUMNS)
     if body.dns_domain is not UNSET:
         values["dns_domain"] = domain(body.dns_domain or "", "dns_domain")
     if body.qos_policy_id is not UNSET:
         values["qos_id"] = qos.chosen(ctx, body.qos_policy_id, held)
     elif new:
-        values["qos_id"] = qos.default_of(ctx.db, ctx.project_id)
+        values["qos_id"] = qos.default_of(ctx.db, owner)
     if body.mtu is not UNSET or new:
         most, wanted = networks.mtu_of(ctx, kind), body.mtu or 0
-        if wanted and not 68 <= wanted <= most:
-            raise invalid(f"Requested MTU is out of range: {wanted} is not from 68 to {most}.")
+        if wanted > most:
+            raise invalid(f"Requested MTU is out of range: {wanted} is not from 1 to {most}.")
         values["mtu"] = wanted or most
     return values
 
@@ -131,7 +131,7 @@ def _create(ctx: Context, body: NewNetwork) -> str:
     for_admins(ctx, "create_network:shared, router:external, is_default or provider", body.shared or UNSET, body.external or UNSET,
                body.is_default or UNSET, *provider)  # fmt: skip
     kind, physical = networks.check_provider(body.network_type or None, body.physical_network or None, body.segmentation_id or None)
-    values = _values(ctx, body, kind, new=True)
+    values = _values(ctx, body, kind, owner, new=True)
     hints = check_hints(ctx, body.availability_zone_hints)
     groups.ensure_default(ctx.db, owner)
     return networks.create(
@@ -171,7 +171,7 @@ def update_network(ctx: Context, network_id: str, body: UpdateNetwork) -> dict[s
     for name, field in (("type", wanted.network_type), ("physical", wanted.physical_network), ("segment", wanted.segmentation_id)):
         if field not in (UNSET, row[name]):
             raise invalid("Plugin does not support updating provider attributes.")
-    values = _values(ctx, wanted, row["type"], new=False, held=row["qos_id"])
+    values = _values(ctx, wanted, row["type"], row["project_id"], new=False, held=row["qos_id"])
     networks.update(ctx, row, values, shared=None if wanted.shared is UNSET else wanted.shared)
     return shown(ctx, NETWORK, [network_id])
 

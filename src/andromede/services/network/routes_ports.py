@@ -13,6 +13,7 @@ from andromede.services.network.api import api, member, reader
 from andromede.services.network.resource import (
     Resource,
     View,
+    find,
     find_own,
     flag,
     listing,
@@ -25,7 +26,7 @@ from andromede.services.network.resource import (
     standard_view,
     tags_of,
 )  # fmt: skip
-from andromede.services.network.rows import gather, grouped
+from andromede.services.network.rows import gather, grouped, one
 from andromede.services.network.tables import fixed, network, port, port_group, trunk
 from andromede.services.network.wire import CreatePort, UpdatePort
 
@@ -115,7 +116,7 @@ def _view(ctx: Context, rows: Sequence[RowMapping]) -> list[View]:
             view |= {
                 "binding:host_id": row["host"], "binding:profile": row["profile"],
                 "binding:vif_type": "ovs" if row["host"] else "unbound",
-                "binding:vif_details": {"port_filter": True, "connectivity": "l2"} if row["host"] else {},
+                "binding:vif_details": port_requests.VIF_DETAILS if row["host"] else {},
             }  # fmt: skip
         out.append(view)
     return out
@@ -169,5 +170,6 @@ def update_port(ctx: Context, port_id: str, body: UpdatePort) -> dict[str, Any]:
 
 @api.delete("/ports/{port_id}", policy=member("delete_port"))
 def delete_port(ctx: Context, port_id: str) -> None:
-    """Delete a port. Errors: 409 for one that a router or floating IP holds."""
-    port_requests.remove(ctx, find_own(ctx, PORT, port_id))
+    """Delete a port; a network's owner may delete those of others on it. Errors: 409 for one that a router, floating IP or trunk holds."""
+    row = find(ctx, PORT, port_id)
+    port_requests.remove(ctx, row if one(ctx.db, network, row["network_id"])["project_id"] == ctx.caller.project_id else find_own(ctx, PORT, port_id))

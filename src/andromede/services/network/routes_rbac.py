@@ -11,15 +11,15 @@ from andromede.core.ids import new_id
 from andromede.services.network import sharing
 from andromede.services.network.api import api, member, reader
 from andromede.services.network.errors import missing
-from andromede.services.network.resource import Resource, View, find_own, for_admins, listing, owned, owner_of, same, show, shown
+from andromede.services.network.resource import Resource, View, find, for_admins, listing, owned, owner_of, same, show, shown
 from andromede.services.network.routes_addresses import ADDRESSES
 from andromede.services.network.routes_groups import GROUP
 from andromede.services.network.routes_networks import NETWORK
 from andromede.services.network.routes_qos import POLICY
 from andromede.services.network.routes_subnets import POOL, SCOPE
 from andromede.services.network.rows import one, touch
-from andromede.services.network.sharing import EVERYONE, EXTERNAL, SHARED
-from andromede.services.network.tables import network, rbac
+from andromede.services.network.sharing import EVERYONE, EXTERNAL
+from andromede.services.network.tables import network, rbac, scope
 from andromede.services.network.wire_l3 import CreateRbac, UpdateRbac
 
 _PATH = "/rbac-policies"
@@ -32,7 +32,7 @@ def _view(_ctx: Context, rows: Sequence[RowMapping]) -> list[View]:
     return [
         {
             "id": row["id"], "project_id": row["project_id"], "tenant_id": row["project_id"], "object_type": row["object_type"],
-            "object_id": row["object_id"], "action": row["action"], "target_tenant": row["target"], "target_project": row["target"],
+            "object_id": row["object_id"], "action": row["action"], "target_tenant": row["target"],
         }
         for row in rows
     ]  # fmt: skip
@@ -68,6 +68,26 @@ def _target(ctx: Context, wanted: str | None) -> str:
     return wanted
 
 
+def _owned(ctx: Context, object_type: str, id_: str) -> RowMapping:
+    row = find(ctx, _RESOURCES[object_type], id_)
+    if not ctx.caller.admin and row["project_id"] != ctx.caller.project_id:
+        text = f"Failed to initialize policy for {object_type} {id_}: only its owner shares it."
+        raise BadRequest(text, kind="RbacPolicyInitError")
+    return row
+
+
+def _reachable(ctx: Context, object_type: str, row: RowMapping, target: str) -> None:
+    """Raise BadRequest for a subnet pool in an address scope that the target may not use."""
+    if object_type != "subnetpool" or row["scope_id"] is None or one(ctx.db, scope, row["scope_id"])["project_id"] == target:
+        return
+    rules = select(rbac.c.id).where(rbac.c.object_id == row["scope_id"], rbac.c.target.in_([EVERYONE, target]))
+    if ctx.db.scalar(rules.limit(1)) is None:
+        raise BadRequest(
+            f"Failed to initialize policy for subnetpool {row['id']}: its address scope {row['scope_id']} is not shared with {target}.",
+            kind="RbacPolicyInitError",
+        )
+
+
 @api.post(_PATH, policy=member("create_rbac_policy"), status=201, quota=("rbac_policy",))
 def create_rbac_policy(ctx: Context, body: CreateRbac) -> dict[str, Any]:
     """Let a project use something. Errors: 400 another kind of object or action; 403 what only admins may; 409 a rule like it."""
@@ -83,7 +103,8 @@ def create_rbac_policy(ctx: Context, body: CreateRbac) -> dict[str, Any]:
     if wanted.action == EXTERNAL:
         for_admins(ctx, EXTERNAL, True)
     target = _target(ctx, wanted.target_tenant or wanted.target_project or None)
-    row = find_own(ctx, _RESOURCES[wanted.object_type], wanted.object_id)
+    row = _owned(ctx, wanted.object_type, wanted.object_id)
+    _reachable(ctx, wanted.object_type, row, target)
     owner = owner_of(ctx, wanted.project_id, wanted.tenant_id)
     ctx.take(owner, rbac_policy=1)
     same_one = select(rbac.c.id).where(rbac.c.object_id == row["id"], rbac.c.action == wanted.action, rbac.c.target == target)
@@ -109,7 +130,8 @@ def _own(ctx: Context, policy_id: str) -> RowMapping:
 def _unused(ctx: Context, row: RowMapping) -> None:
     """Raise Conflict where the rule is what lets a project use what it uses."""
     held = one(ctx.db, sharing.KINDS[row["object_type"]].table, row["object_id"])
-    if row["action"] == SHARED and sharing.dependents(ctx.db, row["object_type"], held, row["target"]):
+    default = row["action"] == EXTERNAL and row["target"] == EVERYONE and held["is_default"]
+    if default or sharing.dependents(ctx.db, row["object_type"], held, row["target"], row["action"]):
         raise Conflict(
             f"RBAC policy on object {row['object_id']} cannot be removed because other objects depend on it.", kind="RbacPolicyInUse"
         )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from msgspec import UNSET
-from sqlalchemy import RowMapping, select
+from sqlalchemy import ColumnElement, RowMapping, select
 
 from andromede.core.context import Context
 from andromede.core.errors import BadRequest, Conflict, Forbidden
@@ -41,6 +41,8 @@ from andromede.services.network.wire import (
     NewScope,
     NewSubnet,
     NewSubnetpool,
+    Onboard,
+    Prefixes,
     UpdateScope,
     UpdateSubnet,
     UpdateSubnetpool,
@@ -60,11 +62,16 @@ def _view(ctx: Context, rows: Sequence[RowMapping]) -> list[View]:
     ]  # fmt: skip
 
 
+def _shared(ctx: Context, values: list[str]) -> ColumnElement[bool]:
+    """On a network that is shared with the caller's project."""
+    return subnet.c.network_id.in_(select(network.c.id).where(sharing.filter_shared(network, truth)(ctx, values)))
+
+
 SUBNET = Resource(
     name="subnet", plural="subnets", table=subnet, visible=networks.subnets_visible, view=_view,
     filters=standard_filters(subnet) | {
         "network_id": same(subnet.c.network_id), "ip_version": whole(subnet.c.ip_version), "cidr": same(subnet.c.cidr),
-        "gateway_ip": same(subnet.c.gateway), "enable_dhcp": flag(subnet.c.dhcp), "ipv6_ra_mode": same(subnet.c.ra_mode),
+        "shared": _shared, "gateway_ip": same(subnet.c.gateway), "enable_dhcp": flag(subnet.c.dhcp), "ipv6_ra_mode": same(subnet.c.ra_mode),
         "ipv6_address_mode": same(subnet.c.address_mode), "subnetpool_id": same(subnet.c.subnetpool_id),
     },
     sort=standard_sort(subnet) | {
@@ -128,8 +135,8 @@ def _pool_view(ctx: Context, rows: Sequence[RowMapping]) -> list[View]:
     tags, shared = tags_of(ctx, rows), sharing.shared_ids(ctx, [row["id"] for row in rows])
     return [
         standard_view(row, tags) | {
-            "ip_version": row["ip_version"], "prefixes": row["prefixes"], "min_prefixlen": row["min_prefix"],
-            "max_prefixlen": row["max_prefix"], "default_prefixlen": row["default_prefix"], "default_quota": row["default_quota"],
+            "ip_version": row["ip_version"], "prefixes": row["prefixes"], "min_prefixlen": str(row["min_prefix"]),
+            "max_prefixlen": str(row["max_prefix"]), "default_prefixlen": str(row["default_prefix"]), "default_quota": row["default_quota"],
             "shared": row["id"] in shared, "is_default": row["is_default"], "address_scope_id": row["scope_id"],
         }
         for row in rows
@@ -232,6 +239,40 @@ def update_subnetpool(ctx: Context, pool_id: str, body: UpdateSubnetpool) -> dic
         ports.bump_routers(ctx.db, port.c.id.in_(inside))
         changed(ctx)
     return shown(ctx, POOL, [pool_id])
+
+
+def _prefixes(ctx: Context, row: RowMapping, prefixes: list[str]) -> dict[str, Any]:
+    if row["scope_id"]:
+        subnetpools.check_scope(ctx, row["scope_id"], row["ip_version"], prefixes, row["id"])
+    touch(ctx.db, subnetpool, row["id"], prefixes=prefixes)
+    return {"prefixes": prefixes}
+
+
+@api.put("/subnetpools/{pool_id}/add_prefixes", policy=member("add_prefixes"))
+def add_prefixes(ctx: Context, pool_id: str, body: Prefixes) -> dict[str, Any]:
+    """Add prefixes to a subnet pool. Errors: 400 those of the other IP version; 409 those of another pool in its address scope."""
+    row = find_own(ctx, POOL, pool_id)
+    prefixes = subnetpools.compact([*row["prefixes"], *body.prefixes])
+    return _prefixes(ctx, row, prefixes)
+
+
+@api.put("/subnetpools/{pool_id}/remove_prefixes", policy=member("remove_prefixes"))
+def remove_prefixes(ctx: Context, pool_id: str, body: Prefixes) -> dict[str, Any]:
+    """Take prefixes from a subnet pool. Errors: 400 those that it does not have, or that subnets are from."""
+    row = find_own(ctx, POOL, pool_id)
+    return _prefixes(ctx, row, subnetpools.without(ctx.db, row, body.prefixes))
+
+
+@api.put("/subnetpools/{pool_id}/onboard_network_subnets", policy=member("onboard_network_subnets"))
+def onboard_network_subnets(ctx: Context, pool_id: str, body: Onboard) -> dict[str, Any]:
+    """Take the subnets of a network into a subnet pool. Errors: 400 those of another pool; 404 no such network; 409 an overlap."""
+    row, home = find_own(ctx, POOL, pool_id), networks.find_usable(ctx, body.network_id)
+    if home is None or not (ctx.caller.admin or home["project_id"] == ctx.caller.project_id):
+        raise missing("network", body.network_id)
+    touch(ctx.db, subnetpool, pool_id, prefixes=subnetpools.onboard(ctx, row, home["id"]))
+    ports.bump_routers(ctx.db, port.c.network_id == home["id"])
+    changed(ctx)
+    return {}
 
 
 @api.delete("/subnetpools/{pool_id}", policy=member("delete_subnetpool"))

@@ -43,8 +43,8 @@ def _put(ctx: Context, kind: Resource, row: RowMapping, names: list[str]) -> Non
     touch(ctx.db, kind.table, row["id"], spec=False)
 
 
-def _declare(kind: Resource, key: str) -> None:
-    path = f"/{'qos/' if kind is POLICY else ''}{kind.plural.replace('_', '-')}/{{{key}}}/tags"
+def _declare(kind: Resource, key: str, within: str = "") -> None:
+    path = f"{within}/{kind.plural.replace('_', '-')}/{{{key}}}/tags"
 
     @api.get(path, policy=reader("get_tags"))
     def list_tags(ctx: Context, **ids: str) -> dict[str, Any]:
@@ -87,3 +87,4 @@ def _declare(kind: Resource, key: str) -> None:
 
 for _kind, _key in TAGGED:
     _declare(_kind, _key)
+_declare(POLICY, "policy_id", "/qos")

@@ -88,7 +88,7 @@ def show_trunk(ctx: Context, trunk_id: str) -> dict[str, Any]:
     return show(ctx, TRUNK, trunk_id)
 
 
-@api.post("/trunks", policy=member("create_trunk"), status=201)
+@api.post("/trunks", policy=member("create_trunk"), status=201, quota=("trunk",))
 def create_trunk(ctx: Context, body: CreateTrunk) -> dict[str, Any]:
     """Make a trunk of a port. Errors: 400 what is no VLAN; 404 no such port; 409 a port that is in use, or in another trunk."""
     wanted, bulk = many(body.trunk, body.trunks, "trunk")

@@ -17,7 +17,7 @@ PROTOCOLS = {
 }  # fmt: skip
 _WITH_PORTS = {6, 17, 33, 132, 136}
 _ICMP = {1, 58}
-_SIX_ONLY = {"icmpv6", "ipv6-encap", "ipv6-frag", "ipv6-icmp", "ipv6-nonxt", "ipv6-opts", "ipv6-route"}
+_SIX_ONLY = {41, 43, 44, 58, 59, 60}
 
 
 def number_of(protocol: str) -> int:
@@ -31,7 +31,7 @@ def columns(body: RuleFacts) -> dict[str, Any]:
     if direction not in ("ingress", "egress"):
         raise wrong("direction", f"'{body.direction}' is not in ['ingress', 'egress']")
     protocol = _protocol(body)
-    if protocol in _SIX_ONLY and ethertype == "IPv4":
+    if protocol is not None and number_of(protocol) in _SIX_ONLY and ethertype == "IPv4":
         raise BadRequest(
             f"Invalid ethertype {ethertype} for protocol {protocol}.", kind="SecurityGroupEthertypeConflictWithProtocol"
         )

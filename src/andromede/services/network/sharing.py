@@ -23,6 +23,7 @@ from andromede.services.network.tables import (
     port_group,
     qos_policy,
     rbac,
+    router,
     rule,
     scope,
     subnet,
@@ -32,12 +33,20 @@ from andromede.services.network.tables import (
 SHARED, EXTERNAL, EVERYONE = "access_as_shared", "access_as_external", "*"
 
 
+Users = Callable[[str], Sequence[Select[Any]]]
+"""From the id of an object to queries for the projects that use it."""
+
+
 class Kind(msgspec.Struct, frozen=True):
-    """What may be shared: its rows, what may be allowed, and queries for the projects that use one of them."""
+    """What may be shared: its rows, and who uses one by each of the actions that may be allowed."""
 
     table: Table
-    actions: tuple[str, ...]
-    users: Callable[[str], Sequence[Select[Any]]]
+    users: dict[str, Users]
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """What may be allowed."""
+        return tuple(self.users)
 
 
 def _in_group(id_: str) -> Sequence[Select[Any]]:
@@ -45,15 +54,24 @@ def _in_group(id_: str) -> Sequence[Select[Any]]:
     return [select(port.c.project_id).join(port_group, port_group.c.port_id == port.c.id).where(port_group.c.group_id == id_), ruled]
 
 
+def _leaving_by(id_: str) -> Sequence[Select[Any]]:
+    gateways = select(router.c.project_id).join(port, port.c.id == router.c.gateway_port_id).where(port.c.network_id == id_)
+    return [gateways, select(floating.c.project_id).where(floating.c.network_id == id_)]
+
+
+def _with(table: Table, column: str) -> Users:
+    return lambda id_: [select(table.c.project_id).where(table.c[column] == id_)]
+
+
 KINDS = {
-    "network": Kind(network, (SHARED, EXTERNAL), lambda id_: [select(port.c.project_id).where(port.c.network_id == id_)]),
+    "network": Kind(network, {SHARED: _with(port, "network_id"), EXTERNAL: _leaving_by}),
     "qos_policy": Kind(
-        qos_policy, (SHARED,), lambda id_: [select(table.c.project_id).where(table.c.qos_id == id_) for table in (network, port, floating)]
+        qos_policy, {SHARED: lambda id_: [select(table.c.project_id).where(table.c.qos_id == id_) for table in (network, port, floating)]}
     ),
-    "security_group": Kind(group, (SHARED,), _in_group),
-    "address_group": Kind(address_group, (SHARED,), lambda id_: [select(rule.c.project_id).where(rule.c.remote_addresses_id == id_)]),
-    "address_scope": Kind(scope, (SHARED,), lambda id_: [select(subnetpool.c.project_id).where(subnetpool.c.scope_id == id_)]),
-    "subnetpool": Kind(subnetpool, (SHARED,), lambda id_: [select(subnet.c.project_id).where(subnet.c.subnetpool_id == id_)]),
+    "security_group": Kind(group, {SHARED: _in_group}),
+    "address_group": Kind(address_group, {SHARED: _with(rule, "remote_addresses_id")}),
+    "address_scope": Kind(scope, {SHARED: _with(subnetpool, "scope_id")}),
+    "subnetpool": Kind(subnetpool, {SHARED: _with(subnet, "subnetpool_id")}),
 }
 """By `object_type`."""
 _TYPES = {kind.table.name: name for name, kind in KINDS.items()}
@@ -121,11 +139,11 @@ def revoke(db: Connection, table: Table, row: Mapping[Any, Any]) -> None:
     db.execute(delete(rbac).where(rbac.c.object_id == row["id"], rbac.c.action == SHARED, rbac.c.target == EVERYONE))
 
 
-def dependents(db: Connection, object_type: str, row: Mapping[Any, Any], target: str) -> bool:
+def dependents(db: Connection, object_type: str, row: Mapping[Any, Any], target: str, action: str = SHARED) -> bool:
     """Whether a project uses the object that could not without the rule for `target`."""
-    others = select(rbac.c.target).where(rbac.c.object_id == row["id"], rbac.c.action == SHARED, rbac.c.target != target)
+    others = select(rbac.c.target).where(rbac.c.object_id == row["id"], rbac.c.action == action, rbac.c.target != target)
     covered = {"", row["project_id"], *db.scalars(others)}
     if EVERYONE in covered:
         return False
-    users = {user for query in KINDS[object_type].users(row["id"]) for user in db.scalars(query.distinct())}
+    users = {user for query in KINDS[object_type].users[action](row["id"]) for user in db.scalars(query.distinct())}
     return bool((users if target == EVERYONE else users & {target}) - covered)

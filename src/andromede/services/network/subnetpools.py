@@ -7,7 +7,7 @@ import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 
 from andromede.core.context import Context
 from andromede.core.errors import BadRequest, Conflict
@@ -115,6 +115,36 @@ def allocate(ctx: Context, pool: Mapping[Any, Any], project_id: str, wanted: str
         if found := _first_free(prefix, size, held):
             return found
     raise Conflict(f"Failed to allocate subnet: Insufficient prefix space to allocate subnet size /{size}.", kind="SubnetAllocationError")
+
+
+def without(db: Connection, pool: Mapping[Any, Any], prefixes: Sequence[str]) -> list[str]:
+    """The prefixes of a pool less these. Raises BadRequest for one that it does not have, or that subnets are from."""
+    left = [ipaddress.ip_network(text) for text in pool["prefixes"]]
+    for gone in (ipaddress.ip_network(cidr(text, "prefixes", strict=False)) for text in prefixes):
+        within = next((one for one in left if _inside(gone, one)), None)
+        if within is None:
+            raise BadRequest(f"Illegal subnetpool update: prefix {gone} not associated with pool.", kind="IllegalSubnetPoolPrefixUpdate")
+        if any(_overlap(gone, one) for one in _held(db, pool)):
+            raise BadRequest(f"Illegal subnetpool update: prefix {gone} has existing allocations.", kind="IllegalSubnetPoolPrefixUpdate")
+        left.remove(within)
+        left += within.address_exclude(gone)  # type: ignore[arg-type]
+    return compact([str(one) for one in left])
+
+
+def onboard(ctx: Context, pool: Mapping[Any, Any], network_id: str) -> list[str]:
+    """Take the subnets of a network that are from no pool into this one; answers its prefixes then. Raises BadRequest, Conflict."""
+    mine = subnet.c.network_id == network_id, subnet.c.ip_version == pool["ip_version"]
+    rows = list(ctx.db.execute(select(subnet).where(*mine)).mappings())
+    if any(row["subnetpool_id"] not in (None, pool["id"]) for row in rows):
+        raise BadRequest(f"Illegal subnet onboard: a subnet of network {network_id} is from another pool.", kind="IllegalSubnetOnboard")
+    wanted = [ipaddress.ip_network(row["cidr"]) for row in rows if row["subnetpool_id"] is None]
+    if any(_overlap(one, held) for one in wanted for held in _held(ctx.db, pool)):
+        raise Conflict(f"Subnets of network {network_id} overlap with those of the pool.", kind="AddressScopePrefixConflict")
+    prefixes = compact([*pool["prefixes"], *(str(one) for one in wanted)])
+    if pool["scope_id"]:
+        check_scope(ctx, pool["scope_id"], pool["ip_version"], prefixes, pool["id"])
+    ctx.db.execute(update(subnet).where(*mine).values(subnetpool_id=pool["id"]))
+    return prefixes
 
 
 def _held(db: Connection, pool: Mapping[Any, Any]) -> list[Prefix]:

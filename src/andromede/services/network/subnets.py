@@ -13,7 +13,7 @@ from sqlalchemy import Connection, delete, select
 
 from andromede.core.context import Context
 from andromede.core.errors import BadRequest, Conflict
-from andromede.services.network import addresses, ports, subnetpools
+from andromede.services.network import addresses, networks, ports, subnetpools
 from andromede.services.network.errors import invalid, wrong
 from andromede.services.network.rows import add, bump, bury, changed, one, touch
 from andromede.services.network.tables import fixed, network, port, subnet
@@ -34,6 +34,7 @@ def create(ctx: Context, home: Mapping[Any, Any], project_id: str, body: NewSubn
     if dhcp and version == 4 and inside.prefixlen > 30:
         raise invalid("Subnet has a prefix length that is incompatible with DHCP service enabled.")
     _apart(ctx.db, home["id"], text)
+    _carried(home["mtu"], version)
     if body.gateway_ip is UNSET:
         gateway: str | None = str(inside.network_address + 1) if inside.num_addresses > 2 else str(inside.network_address)
     else:
@@ -49,6 +50,7 @@ def create(ctx: Context, home: Mapping[Any, Any], project_id: str, body: NewSubn
     if addresses.automatic(row):
         _address_all(ctx.db, row)
     _tell_gateways(ctx.db, home["id"])
+    touch(ctx.db, network, home["id"], spec=False)
     changed(ctx)
     return id_
 
@@ -109,6 +111,12 @@ def _apart(db: Connection, network_id: str, text: str) -> None:
     for other in db.scalars(select(subnet.c.cidr).where(subnet.c.network_id == network_id, subnet.c.ip_version == wanted.version)):
         if wanted.overlaps(ipaddress.ip_network(other)):
             raise invalid(f"Requested subnet with cidr: {text} for network: {network_id} overlaps with another subnet.")
+
+
+def _carried(mtu: int, version: int) -> None:
+    least = networks.LEAST_MTU[version]
+    if mtu < least:
+        raise Conflict(f"MTU {mtu} of the network is below the minimum {least} of IPv{version}.", kind="NetworkMTUSubnetConflict")
 
 
 def _gateway(wanted: str | None, text: str) -> str | None:
@@ -216,6 +224,7 @@ def update(ctx: Context, row: Mapping[Any, Any], home: Mapping[Any, Any], body: 
             raise invalid("ipv6_ra_mode or ipv6_address_mode cannot be set when enable_dhcp is set to False")
         values["dhcp"] = body.enable_dhcp
     touch(db, subnet, id_, **values)
+    touch(db, network, home["id"], spec=False)
     if "dhcp" in values:
         ports.metadata_addresses(db, home)
     if "gateway" in values:
@@ -248,6 +257,7 @@ def remove(ctx: Context, row: Mapping[Any, Any]) -> None:
     for port_id in losing:
         touch(db, port, port_id)
     bury(db, subnet, [id_])
+    touch(db, network, row["network_id"], spec=False)
     _tell_gateways(db, row["network_id"])
     bump_names(db, losing)
     changed(ctx)

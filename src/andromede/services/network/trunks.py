@@ -19,11 +19,12 @@ _MOST = 4094
 
 def create(ctx: Context, project_id: str, body: NewTrunk) -> str:
     """A trunk of a port; answers its id. Raises NotFound, BadRequest, and Conflict for a port that is in another."""
+    asked = _checked(body.sub_ports or [])
     parent = _port(ctx, body.port_id)
     ties.refuse_trunked(ctx.db, parent["id"])
     if parent["device_owner"].startswith("network:"):
         raise Conflict(f"Port {parent['id']} is in use by another resource.", kind="ParentPortInUse")
-    asked = _checked(body.sub_ports or [], parent["id"])
+    ctx.take(project_id, trunk=1)
     id_ = add(
         ctx.db, trunk, project_id=project_id, name=body.name or "", description=body.description or "", port_id=parent["id"],
         admin_state_up=body.admin_state_up is not False,
@@ -40,7 +41,7 @@ def _port(ctx: Context, id_: str) -> Mapping[Any, Any]:
     return row
 
 
-def _checked(wanted: Sequence[SubPort], parent_id: str) -> list[tuple[str, int]]:
+def _checked(wanted: Sequence[SubPort]) -> list[tuple[str, int]]:
     """(port, VLAN) of each. Raises BadRequest for what is no VLAN, and for what is named twice."""
     out: list[tuple[str, int]] = []
     for each in wanted:
@@ -51,7 +52,7 @@ def _checked(wanted: Sequence[SubPort], parent_id: str) -> list[tuple[str, int]]
             raise wrong("sub_ports", f"Unknown segmentation type '{each.segmentation_type}'")
         if not isinstance(each.segmentation_id, int) or not 1 <= each.segmentation_id <= _MOST:
             raise wrong("sub_ports", f"Invalid segmentation id '{each.segmentation_id}'")
-        if each.port_id == parent_id or each.port_id in (id_ for id_, _ in out):
+        if each.port_id in (id_ for id_, _ in out):
             raise wrong("sub_ports", f"Duplicate port {each.port_id}")
         if each.segmentation_id in (vlan for _, vlan in out):
             raise wrong("sub_ports", f"Duplicate segmentation id {each.segmentation_id}")
@@ -66,6 +67,8 @@ def _join(ctx: Context, trunk_id: str, parent: Mapping[Any, Any], asked: Sequenc
     for id_, vlan in asked:
         row = _port(ctx, id_)
         ties.refuse_trunked(db, id_)
+        if id_ == parent["id"]:
+            raise Conflict(f"Port {id_} is currently in use and is not eligible for use as a subport of itself.", kind="ParentPortInUse")
         if row["device_id"] or row["host"] or row["device_owner"].startswith("network:"):
             raise Conflict(f"Port {id_} is in use by {row['device_owner'] or row['device_id']}.", kind="PortInUse")
         if vlan in held:
@@ -86,7 +89,7 @@ def _enabled(row: Mapping[Any, Any]) -> None:
 def add_subports(ctx: Context, row: Mapping[Any, Any], wanted: Sequence[SubPort]) -> None:
     """Add ports to a trunk. Raises as `create`, and Conflict for a trunk that is off."""
     _enabled(row)
-    _join(ctx, row["id"], one(ctx.db, port, row["port_id"]), _checked(wanted, row["port_id"]))
+    _join(ctx, row["id"], one(ctx.db, port, row["port_id"]), _checked(wanted))
     touch(ctx.db, trunk, row["id"])
     changed(ctx)
 

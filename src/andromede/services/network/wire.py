@@ -147,6 +147,18 @@ class UpdateSubnetpool(Body):
     subnetpool: SubnetpoolChange
 
 
+class Prefixes(Body):
+    """Prefixes to be added to a subnet pool, or removed."""
+
+    prefixes: list[str]
+
+
+class Onboard(Body):
+    """The network whose subnets a subnet pool takes in."""
+
+    network_id: Id
+
+
 class ScopeChange(Body):
     """What may be changed of an address scope."""
 

@@ -8,6 +8,8 @@ from msgspec import UNSET, UnsetType
 from andromede.http.wire import Body, Text255
 from andromede.services.network.wire import Count, FixedIp, Flag, Hints, HostRoute, Id, Maybe, Named, Port16, Text, Unserved
 
+Target = Annotated[str, msgspec.Meta(max_length=64)]
+
 
 class Gateway(Body):
     """The way out of a router."""
@@ -204,8 +206,8 @@ class NewRbac(Body):
     object_type: str
     object_id: Id
     action: str
-    target_tenant: Maybe = UNSET
-    target_project: Maybe = UNSET
+    target_tenant: Target | UnsetType | None = UNSET
+    target_project: Target | UnsetType | None = UNSET
     project_id: Maybe = UNSET
     tenant_id: Maybe = UNSET
 
@@ -219,8 +221,8 @@ class CreateRbac(Body):
 class RbacChange(Body):
     """What may be changed of a rule."""
 
-    target_tenant: Annotated[str, msgspec.Meta(min_length=1, max_length=255)] | UnsetType = UNSET
-    target_project: Annotated[str, msgspec.Meta(min_length=1, max_length=255)] | UnsetType = UNSET
+    target_tenant: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] | UnsetType = UNSET
+    target_project: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] | UnsetType = UNSET
 
 
 class UpdateRbac(Body):
@@ -233,6 +235,33 @@ class Quota(Body):
     """Limits by resource; -1 is none."""
 
     quota: dict[str, Any]
+
+
+class BindingChange(Body):
+    """What may be changed of a port's binding to a host."""
+
+    vnic_type: Maybe = UNSET
+    profile: dict[str, Any] | UnsetType | None = UNSET
+    host: Maybe = UNSET
+
+
+class NewBinding(BindingChange, kw_only=True):
+    """A binding."""
+
+    host: Text255
+    project_id: Maybe = UNSET
+
+
+class CreateBinding(Body):
+    """One binding."""
+
+    binding: NewBinding
+
+
+class UpdateBinding(Body):
+    """A change."""
+
+    binding: BindingChange
 
 
 class Tags(Body):
