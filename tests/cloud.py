@@ -15,6 +15,7 @@ from andromede.agent.inside import InsideHosts
 from andromede.db.base import metadata
 from andromede.db.engine import Database
 from andromede.drivers.blob.fake import Fake as FakeStore
+from andromede.drivers.block import Block
 from andromede.drivers.block.fake import FakeBlock
 from andromede.drivers.hypervisor.fake import Fake
 from andromede.drivers.network.fake import FakeFabric, FakePlug
@@ -129,17 +130,18 @@ class Cloud:
     """
 
     def __init__(
-        self, folder: Path, *, settings: Settings | None = None, hosts: tuple[str, ...] = ("host-1",), hypervisor: Callable[[Path], Fake] = Fake
-    ) -> None:
+        self, folder: Path, *, settings: Settings | None = None, hosts: tuple[str, ...] = ("host-1",), hypervisor: Callable[[Path], Fake] = Fake,
+        block: Callable[[Path], Block] = FakeBlock,
+    ) -> None:  # fmt: skip
         self.folder = folder
         self.database = fresh_database(folder)
         self.signing = identity.signing(self.database, folder / "keys", hasher=HASHER)
         self.fabric = FakeFabric()
         self.hypervisors = {name: hypervisor(folder / name / "guests") for name in hosts}
         self.plugs = {name: FakePlug() for name in hosts}
-        self.blocks = {name: FakeBlock(folder / name / "volumes") for name in hosts}
+        self.blocks = {name: block(folder / name / "volumes") for name in hosts}
         for name, one in self.hypervisors.items():
-            one.block = self.blocks[name]
+            one.block = self.blocks[name] if isinstance(self.blocks[name], FakeBlock) else None
         loops = {name: HostLoop(folder / name, self.hypervisors[name], self.plugs[name], None, self.blocks[name]) for name in hosts}
         self.hosts = InsideHosts(loops)
         self.images = ImageStore(folder / "images")

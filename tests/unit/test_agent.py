@@ -18,7 +18,8 @@ from andromede.agent.ledger import Ledger
 from andromede.agent.metadata import PASSWORD, Posted, lookup
 from andromede.agent.server import serve
 from andromede.core.errors import Conflict, DriverError, Unavailable
-from andromede.drivers.host import Desired, Image, Nic, Wish
+from andromede.drivers.block import Volume
+from andromede.drivers.host import Attached, Desired, Image, Nic, Wish
 from andromede.drivers.hypervisor import Capture, Power, State
 from andromede.drivers.hypervisor.fake import Fake
 from andromede.drivers.network import MetadataEnd, link_local
@@ -167,6 +168,30 @@ def test_a_fault_of_the_host_is_reported_in_words_and_mended(agent, hosts):
     hosts.push("here", Desired(generation=1, guests=(wish(),)))
     until(hosts, lambda found, _: GUEST in found and found[GUEST].fault == "The disk is full.")
     until(hosts, lambda found, _: found[GUEST].state is State.RUNNING and found[GUEST].fault is None)
+
+
+def test_a_fault_of_a_guest_does_not_make_its_volumes_free(agent, hosts):
+    volume = Volume(id="22222222-2222-4333-8444-555555555555", size=1 << 30)
+    with_it = wish(volumes=(Attached(id=volume.id),))
+    hosts.push("here", Desired(generation=1, guests=(with_it,), volumes=(volume,)))
+    until(hosts, lambda found, report: GUEST in found and found[GUEST].drives and any(one.held for one in report.volumes))
+    asked, free, able = [], agent.loop.block.ensure, agent.hypervisor.ensure
+
+    async def ensure(one):
+        asked.append(one.id)
+        return await free(one)
+
+    async def mute(_guest):
+        raise DriverError("The hypervisor does not answer.")
+
+    agent.loop.block.ensure, agent.hypervisor.ensure = ensure, mute
+    hosts.push("here", Desired(generation=2, guests=(with_it,), volumes=(msgspec.structs.replace(volume, snapshots=("kept",)),)))
+    report = until(hosts, lambda found, _: found[GUEST].fault == "The hypervisor does not answer.")
+    assert [[held.id for held in seen.drives] for seen in report.guests] == [[volume.id]]
+    assert report.volumes[0].held
+    agent.hypervisor.ensure = able
+    until(hosts, lambda found, report: found[GUEST].fault is None and report.volumes[0].snapshots == ("kept",))
+    assert asked == [], "it would have been changed under the guest that has it"
 
 
 def test_a_guest_that_ends_by_itself_is_noticed_at_once(agent, hosts):

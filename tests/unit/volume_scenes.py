@@ -116,6 +116,11 @@ def retyped(scene):
     scene.post(f"volumes/{scene.id}/action", {"os-retype": {"new_type": "sealed", "migration_policy": "on-demand"}}, 202)
 
 
+def reimaged(scene):
+    (image,) = [one for one in scene.cloud.user.get("/image/v2/images").json["images"] if one["status"] == "active"][:1]
+    scene.post(f"volumes/{scene.id}/action", {"os-reimage": {"image_id": image["id"]}}, 202)
+
+
 def uploaded(scene):
     scene.post(f"volumes/{scene.id}/action", {"os-volume_upload_image": {"image_name": "kept", "disk_format": "qcow2"}}, 202)
 
@@ -204,6 +209,7 @@ def scenes(base):
         "volume.delete": [lambda cloud: Volumes(cloud, begin=deleted, ends="gone", falls="error_deleting")],
         "volume.extend": [lambda cloud: Volumes(cloud, begin=extended, falls="error_extending")],
         "volume.retype": [lambda cloud: Volumes(cloud, begin=retyped)],
+        "volume.reimage": [lambda cloud: Volumes(cloud, begin=reimaged, falls="error")],
         "volume.revert": [lambda cloud: Volumes(cloud, before=(taken,), begin=reverted, falls="error")],
         "volume.upload": [lambda cloud: Volumes(cloud, begin=uploaded)],
         "backup.create": [lambda cloud: Volumes(cloud, begin=backed_up)],

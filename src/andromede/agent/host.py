@@ -9,6 +9,7 @@ import socket
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
 import structlog
 
 from andromede.agent.config_drive import build
@@ -269,9 +270,9 @@ class HostLoop:
                     message = "The host could not do this; its log says why."
                     log.exception("guest not as wished", guest=guest_id, tries=tries)
                 self._volumes.blame([one.id for one in wish.volumes] if wish is not None else [], message)
-                before = self._seen.get(guest_id)
-                state = before.state if before else State.ABSENT
-                await self._see(Seen(id=guest_id, state=state, boots=before.boots if before else 0, fault=message))
+                # What it was seen to have it still has, as far as is known: its volumes above all, which must not be taken for free.
+                before = self._seen.get(guest_id) or Seen(id=guest_id, state=State.ABSENT)
+                await self._see(msgspec.structs.replace(before, fault=message))
             try:
                 await asyncio.wait_for(poke.wait(), SWEEP if settled else min(SWEEP, SOON * 2**tries))
             except TimeoutError:

@@ -6,7 +6,7 @@ import msgspec
 
 from andromede.core.context import Context
 from andromede.core.errors import BadRequest, NotFound
-from andromede.services.compute import containers, devices, machine
+from andromede.services.compute import containers, devices, machine, volume_booted
 from andromede.services.compute.devices import Device
 from andromede.services.compute.wire import NewServer
 from andromede.services.image import service as image
@@ -17,14 +17,16 @@ def source(ctx: Context, wanted: NewServer, flavor: Any) -> tuple[dict[str, Any]
 
     Raises BadRequest for what cannot be used, or not with the flavor.
     """
-    asked = devices.asked(wanted)
     named = (wanted.image or "").rstrip("/").rpartition("/")[2]
+    beside = wanted.block_devices or wanted.old_block_devices or []
+    of_image = volume_booted.named_by(_bootable(ctx, named, flavor).properties, beside) if named else []
+    asked = devices.asked(wanted, of_image)
     local = next((one for one in asked if one.local), None)
     if local is not None and local.source != "image":
         raise BadRequest("Block Device Mapping is Invalid: a server's own disk is made from an image.")
     if named and local is not None and named != local.uuid:
         raise BadRequest("Invalid input for field block_device_mapping_v2[0].uuid: it is not the image of imageRef.")
-    root = devices.root_of(ctx, asked) if not named and local is None else None
+    root = devices.root_of(ctx, asked) if (not named or of_image) and local is None else None
     if root is None:
         image_id = named or (local.uuid if local is not None else "")
         if not image_id:
@@ -40,15 +42,20 @@ def source(ctx: Context, wanted: NewServer, flavor: Any) -> tuple[dict[str, Any]
     if flavor.ram < int(properties.get("min_ram", 0) or 0):
         raise BadRequest("Flavor's memory is too small for requested image.")
     machine.check(properties, flavor.extra_specs)
-    return {"id": None, "name": "", "path": "", "format": "raw", "size": 0, "properties": properties, "from_volume": True}, asked
+    return {"id": named or None, "name": "", "path": "", "format": "raw", "size": 0, "properties": properties, "from_volume": True}, asked
 
 
-def find(ctx: Context, image_id: str, flavor: Any) -> dict[str, Any]:
-    """An image, as it is kept with a server of this flavor that is made from it. Raises BadRequest."""
+def find(ctx: Context, image_id: str, flavor: Any, *, own: bool = True) -> dict[str, Any]:
+    """An image, as it is kept with a server of this flavor that is made from it. Raises BadRequest.
+
+    own: whether it becomes the server's own disk, which is as large as the flavor says.
+    """
     found = _bootable(ctx, image_id, flavor)
-    if flavor.disk and flavor.disk < found.min_disk:
+    if not found.path:
+        raise BadRequest(f"Image {image_id} has no data: no server can be made from it alone.")
+    if own and flavor.disk and flavor.disk < found.min_disk:
         raise BadRequest(f"The size of the flavor's disk is too small for the requested image: its minimum is {found.min_disk} GB.")
-    if flavor.disk and flavor.disk << 30 < (found.virtual_size or found.size or 0):
+    if own and flavor.disk and flavor.disk << 30 < (found.virtual_size or found.size or 0):
         raise BadRequest("Flavor's disk is too small for requested image.")
     machine.check(found.properties, flavor.extra_specs)
     containers.check(ctx, found.properties, found.format, flavor.extra_specs)

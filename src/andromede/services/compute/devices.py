@@ -5,7 +5,7 @@ are made for it from an image, a snapshot or nothing. Source: Compute API v2.1, 
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -41,15 +41,17 @@ class Device(msgspec.Struct, kw_only=True):
     tag: str | None = None
 
 
-def asked(wanted: NewServer) -> list[Device]:
-    """The disks of a request; the image of `imageRef` is not among them. Raises BadRequest for what cannot be understood."""
+def asked(wanted: NewServer, of_image: Sequence[BlockDevice] = ()) -> list[Device]:
+    """The disks of a request; the image of `imageRef` is not among them. Raises BadRequest for what cannot be understood.
+
+    of_image: those that the image names.
+    """
     old, new = wanted.old_block_devices or [], wanted.block_devices or []
     if old and new:
         raise BadRequest("Using different block_device_mapping syntaxes is not allowed in the same request.")
     named = bool(wanted.image)
-    found = [_new(number, one) for number, one in enumerate(new) if not _flag(one.no_device)]
-    if not new:
-        found = [_old(number, one, root=number == 0 and not named) for number, one in enumerate(old) if not _flag(one.no_device)]
+    found = [_new(number, one) for number, one in enumerate([*of_image, *new]) if not _flag(one.no_device)]
+    found += [_old(number, one, root=number == 0 and not named) for number, one in enumerate(old) if not _flag(one.no_device)]
     boots = [one.boot for one in found if one.boot >= 0]
     if len(set(boots)) != len(boots) or (boots and sorted(boots) != list(range(len(boots))) and not named):
         raise BadRequest("Block Device Mapping is Invalid: Boot sequence for the instance and image/block device mapping combination is not valid.")

@@ -13,7 +13,7 @@ from msgspec import UNSET
 from andromede.core.context import Context
 from andromede.core.errors import BadRequest, Conflict, NotFound
 from andromede.engine.model import Kind
-from andromede.services.compute import boot_source, containers, hosts, machine, operations, servers, state
+from andromede.services.compute import boot_source, containers, hosts, machine, operations, servers, state, volume_booted
 from andromede.services.compute.flavors import find_flavor, flavor_in_server
 from andromede.services.compute.operations import moves
 from andromede.services.compute.wire import CreateBackup, CreateImage, Rebuild, Rescue, Resize
@@ -37,9 +37,9 @@ def plain(row: Any) -> Any:
 
 
 def on_own_disk(row: Any, action: str) -> None:
-    """Raise BadRequest where a server boots from a volume: what copies or replaces its own disk does not serve it."""
-    if row["image"].get("from_volume"):
-        raise BadRequest(f"Cannot '{action}' instance {row['id']}: it boots from a volume, which is copied by Block Storage.")
+    """Raise BadRequest where a server boots from a volume, which is on its host alone: it cannot be had elsewhere."""
+    if volume_booted.is_one(row):
+        raise BadRequest(f"Cannot '{action}' instance {row['id']}: it boots from a volume, which is on its host.")
 
 
 def submit(ctx: Context, row: Any, kind: Kind, action: str, task: str, memo: Mapping[str, Any] | None = None, **values: Any) -> None:
@@ -64,7 +64,8 @@ def resize(ctx: Context, server_id: str, wanted: Resize) -> None:
     ctx.take(row["project_id"], cores=max(0, flavor.vcpus - row["vcpus"]), ram=max(0, flavor.ram - row["ram"]))
     if flavor.id == row["flavor_id"]:
         raise BadRequest("When resizing, instances must change flavor!")
-    if flavor.disk < row["disk"]:
+    booted = volume_booted.is_one(row)
+    if not booted and flavor.disk < row["disk"]:
         raise BadRequest(f"Flavor {flavor.id} has a smaller disk than the server: a disk cannot be made smaller.")
     if flavor.ram < row["image"].get("min_ram", 0):
         raise BadRequest("Flavor's memory is too small for requested image.")
@@ -72,7 +73,7 @@ def resize(ctx: Context, server_id: str, wanted: Resize) -> None:
     containers.check(ctx, row["image"].get("properties", {}), row["image"].get("format", ""), flavor.extra_specs)
     migration = moves.begin(ctx.db, row, "resize", user_id=ctx.caller.user_id, new_flavor=flavor.id)
     disk_config = {} if wanted.disk_config is UNSET else {"disk_config": _disk_config(wanted.disk_config)}
-    memo = {"flavor": flavor_in_server(flavor), "migration": migration}
+    memo = {"flavor": flavor_in_server(flavor), "migration": migration, "disk": 0 if booted else flavor.disk}
     submit(ctx, row, operations.RESIZE, "resize", "resize_prep", memo, **disk_config)
 
 
@@ -85,7 +86,6 @@ def _disk_config(text: str) -> str:
 def rebuild(ctx: Context, server_id: str, wanted: Rebuild) -> tuple[Any, str]:
     """From an image again, perhaps with other facts; the server's row, and its admin password. Raises BadRequest."""
     row = mine(ctx, server_id, "rebuild", "active", "stopped", "error")
-    on_own_disk(row, "rebuild")
     if wanted.preserve_ephemeral is not UNSET and wanted.preserve_ephemeral:
         raise BadRequest("Invalid input for field/attribute preserve_ephemeral. Servers here have no disk that could be kept.")
     if wanted.trusted is not UNSET and wanted.trusted:
@@ -95,7 +95,7 @@ def rebuild(ctx: Context, server_id: str, wanted: Rebuild) -> tuple[Any, str]:
     servers.check_address(wanted.access_ipv4, 4, "accessIPv4")
     servers.check_address(wanted.access_ipv6, 6, "accessIPv6")
     flavor = plain(row["flavor"])
-    source = boot_source.find(ctx, wanted.image.rstrip("/").rpartition("/")[2], flavor)
+    source = boot_source.find(ctx, wanted.image.rstrip("/").rpartition("/")[2], flavor, own=not volume_booted.is_one(row))
     facts: dict[str, Any] = {}
     for name in ("name", "metadata", "description", "hostname", "user_data"):
         if (value := getattr(wanted, name)) is not UNSET:
@@ -117,11 +117,18 @@ def rebuild(ctx: Context, server_id: str, wanted: Rebuild) -> tuple[Any, str]:
         for one in wanted.personality:
             _check_base64(one.contents, f"Personality content for {one.path}")
         facts["files"] = {one.path: one.contents for one in wanted.personality}
-    values = {"image": source, "image_id": source["id"], "soft": False, "power": "stopped" if row["vm_state"] == "stopped" else "running"}
+    values: dict[str, Any] = {"soft": False, "power": "stopped" if row["vm_state"] == "stopped" else "running"}
+    memo: dict[str, Any] = {"values": values, "boots": row["boots"] + 1, "task": "rebuilding"}
+    if volume_booted.is_one(row):
+        memo |= volume_booted.rebuilt(ctx, row, source["id"])
+        if "reimage" in memo:
+            kept = {**row["image"], "properties": memo["reimage"]["image"]}
+            values |= {"image": kept, "image_id": None}
+    else:
+        values |= {"image": source, "image_id": source["id"]}
     operations.write(ctx.db, row["id"], **facts)
-    memo = {"values": values, "boots": row["boots"] + 1, "task": "rebuilding"}
     submit(ctx, row, operations.REBUILD, "rebuild", "rebuilding", memo)
-    shown = dict(servers.find(ctx, server_id)) | {"image_id": source["id"], "image": source}
+    shown = dict(servers.find(ctx, server_id)) | {name: values[name] for name in ("image_id", "image") if name in values}
     return shown, wanted.admin_pass or secrets.token_urlsafe(9)
 
 
@@ -135,10 +142,12 @@ def _check_base64(text: str, field: str) -> None:
 def rescue(ctx: Context, server_id: str, wanted: Rescue | None) -> str:
     """Boot from another image, with its own disk beside it; the admin password. Raises BadRequest."""
     row = mine(ctx, server_id, "rescue", "active", "stopped", "error")
-    on_own_disk(row, "rescue")
     if row["host"] is None:
         raise Conflict(f"Instance {server_id} has no host: it was never built.")
-    image_id = wanted.image if wanted is not None and wanted.image is not UNSET else row["image_id"]
+    booted = volume_booted.is_one(row)
+    image_id = wanted.image if wanted is not None and wanted.image is not UNSET else None if booted else row["image_id"]
+    if booted and image_id is None:
+        volume_booted.check_rescue(ctx, row, stable=False)
     if image_id is None:
         raise BadRequest(f"Instance {server_id} cannot be rescued: it was made of no image, so rescue_image_ref must name one.")
     try:
@@ -150,6 +159,8 @@ def rescue(ctx: Context, server_id: str, wanted: Rescue | None) -> str:
     machine.check(found.properties, {})
     own, given = row["image"].get("properties", {}), found.properties
     stable = "hw_rescue_device" in given or "hw_rescue_bus" in given
+    if booted:
+        volume_booted.check_rescue(ctx, row, stable=stable)
     cdrom = given.get("hw_rescue_device") == "cdrom"
     bus = given.get("hw_rescue_bus") or ("sata" if cdrom else own.get("hw_disk_bus", "virtio"))
     if cdrom and bus == "virtio":
@@ -167,15 +178,19 @@ def unrescue(ctx: Context, server_id: str) -> None:
     submit(ctx, row, operations.UNRESCUE, "unrescue", "unrescuing", memo)
 
 
-def _image(ctx: Context, row: Any, name: str, given: Mapping[str, str], kind: str) -> dict[str, str]:
-    """A new image whose data is to come from the server; what the operation must know of it."""
-    on_own_disk(row, kind)
-    source = row["image"]
-    inherited = {key: value for key, value in source.get("properties", {}).items() if key.startswith(_INHERITED)}
+def _properties(ctx: Context, row: Any, kind: str) -> dict[str, str]:
+    """What an image of a server has from it."""
+    inherited = {key: value for key, value in row["image"].get("properties", {}).items() if key.startswith(_INHERITED)}
     properties = inherited | {
         "image_type": kind, "instance_uuid": row["id"], "user_id": row["user_id"], "owner_user_name": ctx.caller.user_name,
         "base_image_ref": row["image_id"] or "", "boot_roles": ",".join(sorted(ctx.caller.roles)),
-    } | dict(given)  # fmt: skip
+    }  # fmt: skip
+    return {key: value for key, value in properties.items() if value != ""}
+
+
+def _image(ctx: Context, row: Any, name: str, given: Mapping[str, str], kind: str) -> dict[str, str]:
+    """A new image whose data is to come from the server; what the operation must know of it."""
+    source, properties = row["image"], _properties(ctx, row, kind) | dict(given)
     properties = {key: value for key, value in properties.items() if value != ""}
     min_disk = max(source.get("min_disk", 0), row["disk"])
     image_id, path = image.snapshots.begin(ctx, name, properties, min_disk=min_disk, min_ram=source.get("min_ram", 0))
@@ -185,6 +200,8 @@ def _image(ctx: Context, row: Any, name: str, given: Mapping[str, str], kind: st
 def create_image(ctx: Context, server_id: str, wanted: CreateImage) -> str:
     """Make an image of a server; its id. Raises QuotaExceeded."""
     row = mine(ctx, server_id, "createImage", "active", "stopped", "paused", "suspended")
+    if volume_booted.is_one(row):
+        return volume_booted.create_image(ctx, row, wanted.name, wanted.metadata or {}, _properties(ctx, row, "snapshot"))
     memo = _image(ctx, row, wanted.name, wanted.metadata or {}, "snapshot")
     _capture(ctx, row, "createImage", "image_snapshot", memo)
     return memo["image"]
@@ -199,6 +216,8 @@ def _capture(ctx: Context, row: Any, action: str, task: str, memo: dict[str, Any
 def create_backup(ctx: Context, server_id: str, wanted: CreateBackup) -> str:
     """Make an image of a server, and delete older ones of the kind beyond `rotation`; its id."""
     row = mine(ctx, server_id, "createBackup", "active", "stopped", "paused", "suspended")
+    if volume_booted.is_one(row):
+        raise BadRequest(f"Backup is not supported for volume-backed instances: server {server_id} boots from a volume.")
     given = {**(wanted.metadata or {}), "backup_type": wanted.backup_type}
     memo = _image(ctx, row, wanted.name, given, "backup") | {"backup_type": wanted.backup_type, "rotation": wanted.rotation}
     _capture(ctx, row, "createBackup", "image_backup", memo)
@@ -206,11 +225,16 @@ def create_backup(ctx: Context, server_id: str, wanted: CreateBackup) -> str:
 
 
 def shelve(ctx: Context, server_id: str) -> None:
-    """Stop a server, keep it as an image, and leave its host."""
+    """Stop a server, keep it as an image (nothing of one that boots from a volume), and leave its host."""
     row = mine(ctx, server_id, "shelve", "active", "stopped", "paused", "suspended")
-    memo = _image(ctx, row, f"{row['name']}-shelved", {}, "snapshot")
+    memo: dict[str, Any] = {}
+    if volume_booted.is_one(row):
+        ctx.take(image_count_total=0)
+    else:
+        memo = _image(ctx, row, f"{row['name']}-shelved", {}, "snapshot")
     soft = row["vm_state"] == "active"
-    submit(ctx, row, operations.SHELVE, "shelve", "shelving", memo | {"power": row["power"]}, power="stopped", soft=soft, shelved_image=memo["image"])
+    wish = {"power": "stopped", "soft": soft, "shelved_image": memo.get("image")}
+    submit(ctx, row, operations.SHELVE, "shelve", "shelving", memo | {"power": row["power"]}, **wish)
     hosts.changed(ctx.db, ctx.parts.operations, row["host"])
 
 
@@ -219,9 +243,9 @@ def unshelve(ctx: Context, server_id: str, zone: str | None, host: str | None) -
     row = mine(ctx, server_id, "unshelve", "shelved", "shelved_offloaded")
     memo: dict[str, Any] = {"wanted": host}
     values: dict[str, Any] = {}
-    if row["vm_state"] == "shelved_offloaded":
+    if row["vm_state"] == "shelved_offloaded" and row["shelved_image"] is not None:
         memo["base"] = msgspec.to_builtins(image.bootable(ctx, row["shelved_image"]))
-    elif zone or host:
+    elif row["vm_state"] == "shelved" and (zone or host):
         raise Conflict(f"Instance {server_id} is still on its host, and goes on there.")
     if zone:
         servers.check_zone(ctx, zone)

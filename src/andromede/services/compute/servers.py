@@ -271,6 +271,13 @@ def begin(ctx: Context, server_id: str, name: str) -> None:
     )  # fmt: skip
 
 
+def finished(ctx: Context, server_id: str, name: str) -> None:
+    """Record an instance action that is over when the request is."""
+    moment, who = now(), {"user_id": ctx.caller.user_id, "project_id": ctx.caller.project_id}
+    values = {"server_id": server_id, "action": name, "request_id": ctx.request_id, "started": moment, "finished": moment, "result": "Success"}
+    ctx.db.execute(insert(action).values(**values, **who))
+
+
 def find(ctx: Context, server_id: str) -> Any:
     """A server's row (a mapping) that the caller may know. Raises NotFound."""
     row = ctx.db.execute(select(server).where(server.c.id == server_id, server.c.deleted.is_(None))).mappings().first()

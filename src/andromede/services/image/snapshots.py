@@ -31,6 +31,19 @@ def begin(
     return row["id"], str(ctx.parts.images.staged(row["id"], blob))
 
 
+def record(ctx: Context, name: str, properties: dict[str, str], *, min_disk: int, min_ram: int) -> str:
+    """An image of the caller's project that has no data: its properties name what a server is made from. Answers its id.
+
+    It is `active` at once, with a size of 0, as Nova leaves it. Raises QuotaExceeded, BadRequest.
+    """
+    given: dict[str, Any] = {
+        "name": name, "visibility": "private", "disk_format": "raw", "container_format": "bare", "min_disk": min_disk, "min_ram": min_ram,
+    }  # fmt: skip
+    row = changes.create(ctx, properties | given)
+    images.write(ctx.db, row["id"], status="active", size=0)
+    return str(row["id"])
+
+
 def receive(db: Connection, operations: Operations, image_id: str, request_id: str | None) -> None:
     """The data is there: import it. Nothing where the image is gone, or it is under way already."""
     from andromede.services.image.operations import IMPORT

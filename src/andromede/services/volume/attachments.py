@@ -11,6 +11,7 @@ from andromede.core.clock import now
 from andromede.core.context import Context
 from andromede.core.errors import BadRequest, Conflict
 from andromede.core.ids import new_id
+from andromede.engine.client import Operations
 from andromede.services.volume import waiting
 from andromede.services.volume.tables import attachment, volume
 
@@ -74,6 +75,13 @@ def remove(db: Connection, attachment_id: str) -> None:
     if row is not None:
         db.execute(delete(attachment).where(attachment.c.id == attachment_id))
         settle(db, row.volume_id)
+
+
+def hurry_servers(db: Connection, operations: Operations, volume_id: str) -> None:
+    """Operations on servers that wait for the volume look again."""
+    servers = [one.server_id for one in of_volume(db, volume_id) if one.server_id]
+    if servers:
+        operations.hurry(db, *servers)
 
 
 _STATUS = {"reserved": "reserved", "attaching": "attaching", "attached": "in-use", "detaching": "detaching"}

@@ -13,7 +13,7 @@ from andromede.http.response import Response
 from andromede.http.wire import Body, since
 from andromede.services.image import service as image
 from andromede.services.key_manager import service as keys
-from andromede.services.volume import attachments, operations, quotas, types, view, volumes, waiting
+from andromede.services.volume import attachments, operations, quotas, service, types, view, volumes, waiting
 from andromede.services.volume.api import Metadata, admin, api, member, truth
 from andromede.services.volume.tables import attachment, snapshot, volume
 from andromede.services.volume.volumes import find
@@ -129,6 +129,29 @@ def revert_volume(ctx: Context, volume_id: str, body: Revert) -> None:
     volumes.unread(ctx.db, row["id"])
     waiting.write(ctx.db, row["id"], status="reverting", previous="available")
     _submit(ctx, operations.REVERT, row, make=row["make"] + 1, snapshot=one["id"])
+
+
+class Reimage(Body, kw_only=True):
+    """The os-reimage action."""
+
+    image_id: str
+    reimage_reserved: bool | str | UnsetType = UNSET
+
+
+@api.action(_ACTION, "os-reimage", policy=member("volumes:reimage"), versions=("3.68", "3.70"))
+def reimage_volume(ctx: Context, volume_id: str, body: Reimage) -> None:
+    """Make a volume anew from an image; what it held is gone. One with snapshots is refused: 400."""
+    row = find(ctx, volume_id)
+    kept = body.reimage_reserved is not UNSET and truth(body.reimage_reserved, "reimage_reserved")
+    volumes.require(row, "be re-imaged", "available", "error", *(("reserved",) if kept else ()))
+    if not is_id(body.image_id):
+        raise BadRequest(f"Invalid input for field/attribute image_id. Value: {body.image_id}. It is not an id.")
+    if row["host"] is None:
+        raise BadRequest(f"Invalid volume: Volume {volume_id} was never made.")
+    wanted = service.reimaging(ctx, row["id"], body.image_id)
+    if row["status"] == "error":
+        waiting.write(ctx.db, row["id"], status="available")
+    service.reimage(ctx.db, ctx.parts, row["id"], wanted, request_id=ctx.request_id)
 
 
 class Bootable(Body):

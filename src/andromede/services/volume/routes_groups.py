@@ -13,7 +13,7 @@ from andromede.http.wire import Body
 from andromede.services.volume import groups_of, listing, operations, types, volumes, waiting
 from andromede.services.volume.api import Name, admin, api, clean, member, reader, truth, when
 from andromede.services.volume.routes_group_types import find_type
-from andromede.services.volume.routes_snapshots import take
+from andromede.services.volume.snapshots import take
 from andromede.services.volume.tables import group, group_snapshot, snapshot, volume
 
 _ALL, _ONE = "/groups", "/groups/{group_id}"

@@ -4,19 +4,19 @@ from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
-from sqlalchemy import insert, select, type_coerce
+from sqlalchemy import select, type_coerce
 from sqlalchemy.types import Text
 
-from andromede.core.clock import now
 from andromede.core.context import Context
 from andromede.core.errors import BadRequest, NotFound
-from andromede.core.ids import is_id, new_id
+from andromede.core.ids import is_id
 from andromede.http.response import Response
 from andromede.http.wire import Body
-from andromede.services.volume import listing, operations, quotas, view, volumes
+from andromede.services.volume import listing, operations, view, volumes
 from andromede.services.volume.api import Metadata, Name, admin, api, clean, member, reader, truth
 from andromede.services.volume.operations.snapshots import write
 from andromede.services.volume.routes_volumes import Change, MetaBody, MetadataBody, by_metadata
+from andromede.services.volume.snapshots import take
 from andromede.services.volume.tables import snapshot, volume
 from andromede.services.volume.volumes import find_snapshot
 
@@ -45,22 +45,6 @@ class CreateSnapshot(Body):
     """`POST /snapshots`."""
 
     snapshot: NewSnapshot
-
-
-def take(ctx: Context, row: Any, *, name: str | None, description: str | None, metadata: dict[str, str], group: str | None = None) -> str:
-    """Begin a snapshot of a volume, within the quotas; answers its id."""
-    quotas.take(ctx, row["project_id"], row["type_id"], snapshots=1, gigabytes=row["size"])
-    id_ = new_id()
-    ctx.db.execute(
-        insert(snapshot).values(
-            id=id_, volume_id=row["id"], project_id=row["project_id"], user_id=ctx.caller.user_id, name=name, description=description,
-            size=row["size"], status="creating", metadata=metadata, group_snapshot_id=group, created=now(),
-        )
-    )  # fmt: skip
-    ctx.parts.operations.submit(
-        ctx.db, operations.SNAPSHOT, row["id"], project_id=row["project_id"], request_id=ctx.request_id, memo={"snapshot": id_}
-    )
-    return id_
 
 
 @api.post(_ALL, status=202, policy=member("snapshots:create"), quota=("snapshots", "gigabytes"))

@@ -12,8 +12,9 @@ from andromede.core.ids import new_id
 from andromede.db.base import chunks
 from andromede.drivers.block import Seen
 from andromede.drivers.host import Attached
+from andromede.services.image.service import metadata_of
 from andromede.services.key_manager import service as keys
-from andromede.services.volume import attachments, operations, placing, reconcile, types, volumes, waiting
+from andromede.services.volume import attachments, operations, placing, reconcile, snapshots, types, volumes, waiting
 from andromede.services.volume.placing import Carrier, desired, differences, note
 from andromede.services.volume.tables import attachment, snapshot, volume
 
@@ -22,8 +23,8 @@ reconcilers = reconcile.reconcilers
 seed = types.seed
 __all__ = [
     "KINDS", "Carrier", "Disk", "Made", "Seen", "attached", "begin", "create", "desired", "detach", "detaching", "differences", "forget",
-    "found", "hold", "hosts_of", "image_of_snapshot", "kept", "look", "marks_of", "note", "reconcilers", "release", "reserve", "seed",
-    "sources_of", "state_of", "taken", "usable",
+    "found", "hold", "hosts_of", "image_of_snapshot", "kept", "look", "marks_of", "note", "reconcilers", "reimage", "reimaging", "release",
+    "reserve", "seed", "snapshot_of", "sources_of", "state_of", "taken", "usable",
 ]  # fmt: skip
 taken = placing.taken
 
@@ -82,6 +83,34 @@ def image_of_snapshot(ctx: Context, snapshot_id: str) -> dict[str, str]:
     """The image metadata of what a snapshot was made of. Raises NotFound."""
     one = volumes.find_snapshot(ctx, snapshot_id)
     return ctx.db.scalar(select(volume.c.image).where(volume.c.id == one["volume_id"])) or {}
+
+
+def snapshot_of(ctx: Context, volume_id: str, name: str) -> str:
+    """Begin a snapshot of a server's volume, within the quotas; its id. Raises BadRequest where it cannot be made now, QuotaExceeded."""
+    row = volumes.find(ctx, volume_id)
+    volumes.require(row, "be snapshotted", *volumes.IDLE)
+    if row["format"] == "raw" and row["status"] == "in-use":
+        raise BadRequest("Invalid volume: a volume of the raw format cannot be snapshotted while it is in use.")
+    return snapshots.take(ctx, row, name=name[:255], description=row["description"], metadata={})
+
+
+def reimaging(ctx: Context, volume_id: str, image_id: str) -> dict[str, Any]:
+    """What `reimage` needs to make a volume anew from an image. Raises BadRequest where that cannot be."""
+    row = volumes.find(ctx, volume_id)
+    plan = volumes.from_image(ctx, image_id, row["size"], None)
+    volumes.unread(ctx.db, row["id"])
+    if ctx.db.execute(select(snapshot.c.id).where(snapshot.c.volume_id == row["id"])).first() is not None:
+        raise BadRequest("Invalid volume: Volume must not have snapshots to be made anew from an image.")
+    return {"make": row["make"] + 1, "source": plan.source, "image": metadata_of(ctx, image_id)}
+
+
+def reimage(db: Connection, parts: Parts, volume_id: str, wanted: dict[str, Any], *, request_id: str | None) -> None:
+    """Begin to make a volume anew from an image; no guest may have it meanwhile. wanted: of `reimaging`."""
+    row = db.execute(select(volume).where(volume.c.id == volume_id)).one()
+    if row.status == "downloading" or row.make >= wanted["make"]:
+        return
+    waiting.write(db, volume_id, status="downloading", previous=row.status)
+    parts.operations.submit(db, operations.REIMAGE, volume_id, project_id=row.project_id, request_id=request_id, memo=wanted)
 
 
 def begin(db: Connection, parts: Parts, volume_id: str, host: str, *, request_id: str | None) -> None:

@@ -212,6 +212,8 @@ def from_image(ctx: Context, image_id: str, size: int | None, type_name: str | N
         raise BadRequest(f"Invalid image identifier or unable to access requested image: {image_id}") from error
     if found.status != "active":
         raise BadRequest(f"Invalid input received: Image {image_id} is not active.")
+    if not found.path:
+        raise BadRequest(f"Invalid input received: Image {image_id} has no data: it names the snapshots that a server is made from.")
     if size is None:
         raise BadRequest("Invalid input received: a size is needed for a volume that is made from an image.")
     bytes_ = max(found.virtual_size or 0, 0 if found.format == "qcow2" else found.size)

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -132,10 +132,11 @@ class Local:
         path = _data(folder, made)
         path.unlink(missing_ok=True)
         target = self._image(path, volume.format, volume.secret)
-        await self._tool.create(target, volume.size)
-        if source is not None:
-            await self._fill(folder, record, source, target, volume.size)
-        await asyncio.to_thread(_sync, path)
+        with _nothing_half_made(path):
+            await self._tool.create(target, volume.size)
+            if source is not None:
+                await self._fill(folder, record, source, target, volume.size)
+            await asyncio.to_thread(_sync, path)
         made.file = path.name
         _write_record(folder / "record", made)
         for old in (*folder.glob("disk-*"), *folder.glob("snap-*")):
@@ -200,15 +201,16 @@ class Local:
     async def _tool_copy(self, source: Path, target: Path) -> None:
         target.unlink(missing_ok=True)
         process = await asyncio.create_subprocess_exec(*_COPY, str(source), str(target), stderr=asyncio.subprocess.PIPE)
-        try:
-            _, errors = await process.communicate()
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        if process.returncode:
-            room = b"No space left" in errors
-            raise DriverError("The host has no disk space left for the volume." if room else "The snapshot of the volume could not be made.")
+        with _nothing_half_made(target):
+            try:
+                _, errors = await process.communicate()
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+            if process.returncode:
+                room = b"No space left" in errors
+                raise DriverError("The host has no disk space left for the volume." if room else "The snapshot of the volume could not be made.")
 
     async def _export(self, folder: Path, record: Record, name: str, export: Export) -> None:
         if not record.made:
@@ -218,17 +220,18 @@ class Local:
         image, snapshot = self._disk(folder, record), export.snapshot
         if snapshot and record.format == "raw":
             image, snapshot = self._image(folder / f"snap-{snapshot}", "raw", record.secret), ""
-        if image.passphrase:  # what is encrypted leaves its disk encrypted, with the same passphrase
-            if export.format != "raw":
-                raise DriverError("An encrypted volume can only be exported as raw.")
-            size = (await self._tool.info(self._disk(folder, record)))["virtual-size"]
-            sealed = Image(fresh, "raw", image.passphrase)
-            await self._tool.create(sealed, size)
-            await self._tool.copy(image, sealed, snapshot=snapshot, shared=bool(snapshot))
-        else:
-            await self._tool.export(image, fresh, EXPORTS[export.format], snapshot=snapshot, shared=bool(snapshot))
-        await asyncio.to_thread(_sync, fresh)
-        fresh.replace(folder / name)
+        with _nothing_half_made(fresh):
+            if image.passphrase:  # what is encrypted leaves its disk encrypted, with the same passphrase
+                if export.format != "raw":
+                    raise DriverError("An encrypted volume can only be exported as raw.")
+                size = (await self._tool.info(self._disk(folder, record)))["virtual-size"]
+                sealed = Image(fresh, "raw", image.passphrase)
+                await self._tool.create(sealed, size)
+                await self._tool.copy(image, sealed, snapshot=snapshot, shared=bool(snapshot))
+            else:
+                await self._tool.export(image, fresh, EXPORTS[export.format], snapshot=snapshot, shared=bool(snapshot))
+            await asyncio.to_thread(_sync, fresh)
+            fresh.replace(folder / name)
 
     async def _seen(self, volume_id: str, folder: Path, record: Record) -> Seen:
         if not record.made:
@@ -238,6 +241,16 @@ class Local:
         used = sum(path.stat().st_blocks for path in folder.iterdir()) * 512
         snapshots = tuple(sorted(_snapshots(folder, info)))
         return Seen(id=volume_id, made=record.made, size=info["virtual-size"], used=used, snapshots=snapshots, exports=exports)
+
+
+@contextlib.contextmanager
+def _nothing_half_made(path: Path) -> Iterator[None]:
+    """Whatever ends the making of a file early leaves no part of it: it would keep room from what is to be made next."""
+    try:
+        yield
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _snapshots(folder: Path, info: dict[str, list[dict[str, str]]]) -> list[str]:

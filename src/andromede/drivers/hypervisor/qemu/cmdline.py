@@ -13,7 +13,7 @@ import msgspec
 
 from andromede.core.ids import guest_name
 from andromede.core.units import MIB
-from andromede.drivers.hypervisor import Guest, Nic
+from andromede.drivers.hypervisor import Drive, Guest, Nic
 from andromede.drivers.hypervisor.qemu import drive
 from andromede.drivers.hypervisor.qemu.places import Places
 from andromede.drivers.hypervisor.qemu.process import BINARY
@@ -254,6 +254,15 @@ def _disks(guest: Guest, bus: _Bus, *, older: bool) -> list[dict[str, object]]:
         }
         return places[kind]
 
+    def plug(one: Drive) -> None:
+        devices.append(drive.device(one) | place(one.bus, drive.DEVICE + one.id))
+        if one.boot >= 0:
+            devices[-1]["bootindex"] = one.boot + 1 + len(guest.disks[:1])
+
+    # A guest that is rescued keeps the disk that it boots from else at its first place, so that nothing in it is renamed.
+    ahead = [one for one in guest.drives if one.boot == 0 and guest.boot_from]
+    for one in ahead:
+        plug(one)
     for number, disk in enumerate(guest.disks):
         name, end = f"dev-disk{number}", "cd" if disk.cdrom else "hd"
         kind = {"virtio": "virtio-blk-pci", "scsi": f"scsi-{end}"}.get(disk.bus, f"ide-{end}")
@@ -261,9 +270,8 @@ def _disks(guest: Guest, bus: _Bus, *, older: bool) -> list[dict[str, object]]:
         if disk.id == first:
             devices[-1]["bootindex"] = 1
     for one in guest.drives:
-        devices.append(drive.device(one) | place(one.bus, drive.DEVICE + one.id))
-        if one.boot >= 0:
-            devices[-1]["bootindex"] = one.boot + 1 + len(guest.disks[:1])
+        if one not in ahead:
+            plug(one)
     return devices
 
 

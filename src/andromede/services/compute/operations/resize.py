@@ -46,7 +46,7 @@ def _schedule(work: Work) -> Later | None:
     if before is not None:
         memo["source"], memo["target"] = before["host"], before["target"]
         return None
-    amounts = {inventory.VCPU: flavor["vcpus"], inventory.MEMORY: flavor["ram"], inventory.DISK: flavor["disk"]}
+    amounts = {inventory.VCPU: flavor["vcpus"], inventory.MEMORY: flavor["ram"], inventory.DISK: memo.get("disk", flavor["disk"])}
 
     def look(db: Connection) -> tuple[str, str]:
         row = _fresh(db, work)
@@ -172,7 +172,9 @@ def _change(work: Work) -> Later | None:
         row = _fresh(db, work)
         if row.task_state == "resize_finish":
             return
-        sizes = {name: memo["flavor"][name] for name in ("vcpus", "ram", "disk")} | {"flavor": memo["flavor"], "flavor_id": memo["flavor"]["id"]}
+        flavor = memo["flavor"]
+        disk = memo.get("disk", flavor["disk"])
+        sizes = {"vcpus": flavor["vcpus"], "ram": flavor["ram"], "disk": disk, "flavor": flavor, "flavor_id": flavor["id"]}
         common = {"task_state": "resize_finish", "power": row.before["power"]}
         if _elsewhere(work):
             land(db, work, memo["target"], base=copied(work.parts, row, memo["migration"]), **sizes, **common)

@@ -46,15 +46,26 @@ def _unstop(work: Work) -> None:
 
 def _uncapture(work: Work) -> None:
     """Nobody has asked for the image itself."""
+    if "image" not in work.memo:
+        return
     uncapture(work)
     work.then(lambda db: image.forget(db, work.parts, work.memo["image"]))
+
+
+def _capture(work: Work) -> Later | None:
+    return capture(work) if "image" in work.memo else None
+
+
+def _upload(work: Work) -> Later | None:
+    return upload(work) if "image" in work.memo else None
 
 
 def _shelved(work: Work) -> Later | None:
     def shelve(db: Connection) -> None:
         row = _fresh(db, work)
-        offload = work.parts.settings.compute.offload_shelved
-        write(db, row.id, vm_state="shelved", shelved_image=work.memo["image"], task_state="shelving_offloading" if offload else None)
+        image_id = work.memo.get("image")
+        offload = image_id is None or work.parts.settings.compute.offload_shelved
+        write(db, row.id, vm_state="shelved", shelved_image=image_id, task_state="shelving_offloading" if offload else None)
         if not offload:
             finish(db, work)
 
@@ -111,7 +122,7 @@ def _failed(db: Connection, work: Work, fault: str) -> None:
 
 SHELVE = kind(
     "server.shelve",
-    Step("stop", _stop, _unstop), Step("capture", capture, _uncapture), Step("upload", upload), Step("shelve", _shelved), Step("offload", _leave),
+    Step("stop", _stop, _unstop), Step("capture", _capture, _uncapture), Step("upload", _upload), Step("shelve", _shelved), Step("offload", _leave),
     deadline=6 * 3600, failed=_failed, commit="shelve",
 )  # fmt: skip
 OFFLOAD = kind("server.offload", Step("offload", _leave), deadline=3600, failed=_failed, commit="offload")
@@ -157,7 +168,7 @@ def _spawn(work: Work) -> Later | None:
         values: dict[str, Any] = {"power": "running", "task_state": "spawning", "soft": False}
         if row.vm_state == "shelved_offloaded":
             network.bind(db, work.parts.operations, row.id, row.host)
-            values |= {"placed": True, "base": work.memo["base"], "root_number": row.root_number + 1, "past": None, "point": None}
+            values |= {"placed": True, "base": work.memo.get("base"), "root_number": row.root_number + 1, "past": None, "point": None}
         restart(db, work, **values)
 
     work.then(spawn)

@@ -103,6 +103,44 @@ RETYPE = Kind(
 )
 
 
+# made anew from an image
+
+
+def _reimage(work: Work) -> Later | None:
+    row = waiting.read(work)
+    if row.make < work.memo["make"]:
+        waiting.change(work, make=work.memo["make"], source=work.memo["source"])
+        return Later(0.0)
+    return waiting.reached(work, row, lambda seen: seen.seen_made >= seen.make)
+
+
+def _unreimage(work: Work) -> None:
+    """The disk that is there stays what it was made as; where the new one is there already, that stays."""
+    if waiting.read(work).seen_made < work.memo["make"]:
+        waiting.change(work, make=work.memo["make"] - 1, source=None)
+
+
+def _reimaged(work: Work) -> Later | None:
+    def commit(db: Connection) -> None:
+        row = db.execute(select(volume).where(volume.c.id == work.resource)).one()
+        waiting.write(db, row.id, status=row.previous or "available", previous=None, source=None, image=work.memo["image"], bootable=True)
+        waiting.push(work, db, row.id)
+        attachments.hurry_servers(db, work.parts.operations, row.id)
+
+    work.then(commit)
+    return None
+
+
+def _unreimaged(db: Connection, work: Work, fault: str) -> None:
+    _told(messages.REIMAGE, "error")(db, work, fault)
+    attachments.hurry_servers(db, work.parts.operations, work.resource)
+
+
+REIMAGE = Kind(
+    name="volume.reimage", steps=(Step("reimage", _reimage, _unreimage), Step("finish", _reimaged)), deadline=6 * 3600, failed=_unreimaged
+)
+
+
 # back to a snapshot
 
 

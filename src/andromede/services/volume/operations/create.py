@@ -85,18 +85,11 @@ def _finish(work: Work) -> Later | None:
         waiting.write(db, work.resource, status="available", launched=now(), source=None, reading=None, seen_fault=None)
         waiting.push(work, db, work.resource)
         attachments.settle(db, work.resource)
-        _hurry_servers(db, work)
+        attachments.hurry_servers(db, work.parts.operations, work.resource)
 
     waiting.thaw(work)
     work.then(commit)
     return None
-
-
-def _hurry_servers(db: Connection, work: Work) -> None:
-    """Servers that are being built with the volume look again."""
-    servers = [one.server_id for one in attachments.of_volume(db, work.resource) if one.server_id]
-    if servers:
-        work.parts.operations.hurry(db, *servers)
 
 
 def failed(db: Connection, work: Work, fault: str) -> None:
@@ -105,7 +98,7 @@ def failed(db: Connection, work: Work, fault: str) -> None:
     if row is not None:
         waiting.write(db, row.id, status="error", source=None, reading=None)
         messages.tell(db, work, "VOLUME", row.project_id, row.id, messages.CREATE, fault)
-        _hurry_servers(db, work)
+        attachments.hurry_servers(db, work.parts.operations, work.resource)
 
 
 CREATE = Kind(
