@@ -340,3 +340,31 @@ def test_several_at_once_count_each_against_the_quota_and_none_at_all_is_refused
     assert cloud.user.get("/network/v2.0/networks").json["networks"] == []
     for kind in ("networks", "subnets", "ports", "subnetpools", "floatingips"):
         assert cloud.user.post(f"/network/v2.0/{kind}", {kind: []}).status == 400
+
+
+def test_a_network_carries_what_its_subnets_need(cloud):
+    network = make(cloud.user, "network", mtu=1200)
+    six = {"subnet": {"network_id": network["id"], "ip_version": 6, "cidr": "fd00::/64"}}
+    refused(cloud.user.post(f"{V}/subnets", six), 409, "NetworkMTUSubnetConflict")
+    make(cloud.user, "subnet", network_id=network["id"], ip_version=4, cidr="10.0.0.0/24")
+    refused(cloud.user.put(f"{V}/networks/{network['id']}", {"network": {"mtu": 60}}), 409, "NetworkMTUSubnetConflict")
+    assert cloud.user.get(f"{V}/subnets?shared=true").json["subnets"] == []
+    assert len(cloud.user.get(f"{V}/subnets?shared=false").json["subnets"]) == 1
+
+
+def test_groups_of_one_port_are_of_one_kind(cloud, net):
+    stateful, stateless = make(cloud.user, "security_group"), make(cloud.user, "security_group", stateful=False)
+    body = {"port": {"network_id": net[0]["id"], "security_groups": [stateful["id"], stateless["id"]]}}
+    refused(cloud.user.post(f"{V}/ports", body), 409, "SecurityGroupConflict")
+    body["port"]["security_groups"] = [stateful["id"], stateful["id"]]
+    assert cloud.user.post(f"{V}/ports", body).status == 400
+
+
+def test_the_owner_of_a_network_takes_others_ports_off_it(cloud):
+    network, other = make(cloud.user, "network"), cloud.other()
+    share = {"object_type": "network", "object_id": network["id"], "action": "access_as_shared"}
+    make(cloud.user, "rbac_policy", target_tenant=other.get(f"{V}/quotas/tenant").json["tenant"]["tenant_id"], **share)
+    theirs, mine = make(other, "port", network_id=network["id"]), make(cloud.user, "port", network_id=network["id"])
+    assert other.delete(f"{V}/ports/{mine['id']}").status == 404
+    assert cloud.user.put(f"{V}/ports/{theirs['id']}", {"port": {"name": "x"}}).status == 404
+    assert cloud.user.delete(f"{V}/ports/{theirs['id']}").status == 204

@@ -68,6 +68,21 @@ def use(client, kind, mine):
     return client.post(f"{V}/security-group-rules", {"security_group_rule": facts})
 
 
+def test_who_leaves_by_a_network_keeps_the_rule_for_it(cloud, public):
+    outside = public[0]["id"]
+    (rule,) = cloud.admin.get(f"{R}?object_id={outside}").json["rbac_policies"]
+    path = f"{R}/{rule['id']}"
+    refused(cloud.admin.delete(path), 409, "RbacPolicyInUse")
+    cloud.admin.put(f"{V}/networks/{outside}", {"network": {"is_default": False}})
+    router = make(cloud.user, "router", external_gateway_info={"network_id": outside})
+    refused(cloud.admin.delete(path), 409, "RbacPolicyInUse")
+    refused(cloud.admin.put(path, {"rbac_policy": {"target_tenant": "other"}}), 409, "RbacPolicyInUse")
+    assert cloud.admin.put(path, {"rbac_policy": {"target_tenant": router["project_id"]}}).status == 200
+    cloud.user.delete(f"{V}/routers/{router['id']}")
+    assert cloud.admin.delete(path).status == 204
+    assert cloud.admin.get(f"{V}/networks/{outside}").json["network"]["router:external"] is False
+
+
 def test_what_no_rule_may_say(cloud):
     mine, target = thing(cloud.user, "subnetpool"), project_of(cloud.other())
     assert share(cloud.user, "port", mine["id"], target).status == 400

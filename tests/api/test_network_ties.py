@@ -3,6 +3,7 @@
 import pytest
 
 from andromede.drivers.network import Forward
+from tests.api.images import active
 from tests.api.test_network_basics import V, make, net, public, refused
 
 assert net
@@ -231,6 +232,11 @@ def test_a_topology_is_made_for_a_project_that_asks(cloud):
     assert router["external_gateway_info"]["network_id"] == outside["id"]
     other = cloud.other()
     assert other.get(path).status == 403
+    flavor = cloud.user.get("/compute/v2.1/flavors").json["flavors"][0]["id"]
+    body = {"server": {"name": "s", "imageRef": active(cloud.admin, visibility="public")["id"], "flavorRef": flavor, "networks": "auto"}}
+    server = other.post("/compute/v2.1/servers", body, headers={"openstack-api-version": "compute 2.37"})
+    assert server.status == 202, server
+    assert [each["name"] for each in other.get(f"{V}/networks?name=auto_allocated_network").json["networks"]] == ["auto_allocated_network"]
     port = make(cloud.user, "port", network_id=made["id"])
     assert cloud.user.delete(path).status == 409
     cloud.user.delete(f"{V}/ports/{port['id']}")

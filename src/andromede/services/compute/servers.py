@@ -234,7 +234,7 @@ def _networks(ctx: Context, wanted: NewServer, number: int) -> list[network.Want
     if isinstance(asked, str):
         if asked not in ("auto", "none") or not ctx.at_least("2.37"):
             raise BadRequest("Invalid input for field/attribute networks. It must be a list, 'auto' or 'none'.")
-        return [] if asked == "none" else list(network.automatic(ctx))
+        return [] if asked == "none" else list(network.automatic(ctx, allocate=True))
     if len(asked or ()) > MOST_NICS:
         raise BadRequest(f"Invalid input for field/attribute networks. A server can have at most {MOST_NICS} network interfaces.")
     if not asked:

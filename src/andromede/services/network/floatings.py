@@ -73,7 +73,8 @@ def update(ctx: Context, row: Mapping[Any, Any], body: FloatingChange) -> None:
     if body.qos_policy_id is not UNSET:
         touch(ctx.db, floating, row["id"], qos_id=qos.chosen(ctx, body.qos_policy_id, row["qos_id"]))
         bump(ctx.db, router, router.c.id == row["router_id"])
-    target = row["port_id"] if body.port_id is UNSET else body.port_id
+    blank = all(getattr(body, name) is UNSET for name in body.__struct_fields__)  # leads nowhere, as in Neutron
+    target = None if blank else row["port_id"] if body.port_id is UNSET else body.port_id
     if not target:
         if body.fixed_ip_address:
             raise _bad("fixed_ip_address cannot be specified without a port_id")

@@ -127,11 +127,11 @@ def _own(ctx: Context, policy_id: str) -> RowMapping:
     return row
 
 
-def _unused(ctx: Context, row: RowMapping) -> None:
+def _unused(ctx: Context, row: RowMapping, instead: str = "") -> None:
     """Raise Conflict where the rule is what lets a project use what it uses."""
     held = one(ctx.db, sharing.KINDS[row["object_type"]].table, row["object_id"])
     default = row["action"] == EXTERNAL and row["target"] == EVERYONE and held["is_default"]
-    if default or sharing.dependents(ctx.db, row["object_type"], held, row["target"], row["action"]):
+    if default or sharing.dependents(ctx.db, row["object_type"], held, row["target"], row["action"], instead):
         raise Conflict(
             f"RBAC policy on object {row['object_id']} cannot be removed because other objects depend on it.", kind="RbacPolicyInUse"
         )
@@ -143,7 +143,7 @@ def update_rbac_policy(ctx: Context, policy_id: str, body: UpdateRbac) -> dict[s
     row = _own(ctx, policy_id)
     target = _target(ctx, body.rbac_policy.target_tenant or body.rbac_policy.target_project or None)
     if target != row["target"]:
-        _unused(ctx, row)
+        _unused(ctx, row, target)
     ctx.db.execute(update(rbac).where(rbac.c.id == policy_id).values(target=target))
     return shown(ctx, RBAC, [policy_id])
 

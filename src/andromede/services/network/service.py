@@ -19,7 +19,7 @@ from andromede.http import patterns
 from andromede.services.network import for_compute as security
 from andromede.services.network import for_old_compute as old_compute
 from andromede.services.network import groups as security_groups
-from andromede.services.network import networks, ports, sharing
+from andromede.services.network import networks, ports, sharing, topologies
 from andromede.services.network.addresses import Asked
 from andromede.services.network.agents import Chassis
 from andromede.services.network.groups import seed
@@ -64,12 +64,21 @@ class Attached(msgspec.Struct, frozen=True, kw_only=True):
     security: bool
 
 
-def automatic(ctx: Context) -> list[Wanted]:
-    """What a server gets that asks for no network: the only one its project can use. Raises Conflict where there are several."""
+def automatic(ctx: Context, *, allocate: bool = False) -> list[Wanted]:
+    """What a server gets that asks for no network: the only one its project can use. Raises Conflict where there are several.
+
+    allocate: where there is none, one with a way out is made; Raises BadRequest where that cannot be.
+    """
     mine = or_(network.c.project_id == ctx.project_id, networks.shared_with(ctx.project_id, sharing.SHARED))
     found = list(ctx.db.scalars(select(network.c.id).where(mine, ~network.c.external).limit(2)))
     if len(found) > 1:
         raise Conflict("Multiple possible networks found, use a Network ID to be more specific.", kind="NetworkAmbiguous")
+    if allocate and not found:
+        try:
+            found = [topologies.make(ctx, ctx.project_id)]
+        except Conflict as error:
+            text = f"Unable to automatically allocate a network for project {ctx.project_id}: {error.message}"
+            raise BadRequest(text, kind="UnableToAutoAllocateNetwork") from error
     return [Wanted(network_id=id_) for id_ in found]
 
 

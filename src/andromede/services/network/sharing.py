@@ -139,10 +139,10 @@ def revoke(db: Connection, table: Table, row: Mapping[Any, Any]) -> None:
     db.execute(delete(rbac).where(rbac.c.object_id == row["id"], rbac.c.action == SHARED, rbac.c.target == EVERYONE))
 
 
-def dependents(db: Connection, object_type: str, row: Mapping[Any, Any], target: str, action: str = SHARED) -> bool:
-    """Whether a project uses the object that could not without the rule for `target`."""
+def dependents(db: Connection, object_type: str, row: Mapping[Any, Any], target: str, action: str = SHARED, instead: str = "") -> bool:
+    """Whether a project uses the object that could not without the rule for `target`, or with one for `instead`."""
     others = select(rbac.c.target).where(rbac.c.object_id == row["id"], rbac.c.action == action, rbac.c.target != target)
-    covered = {"", row["project_id"], *db.scalars(others)}
+    covered = {"", row["project_id"], instead, *db.scalars(others)}
     if EVERYONE in covered:
         return False
     users = {user for query in KINDS[object_type].users[action](row["id"]) for user in db.scalars(query.distinct())}
