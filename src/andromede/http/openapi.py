@@ -178,7 +178,8 @@ def _operation(routes: list[Route], known: dict[str, Schema], name: str) -> Sche
 
 
 def _names(routes: Sequence[Route]) -> dict[tuple[str, str], str]:
-    """The operationId of each method and path: the API's and the handler's names, with words of the path where those do not suffice, and then its parameters."""
+    """The operationId of each method and path: the API's and the handler's names; where those do not suffice, with words of the path, and then
+    with its parameters."""
 
     def short(route: Route) -> str:
         if route.action is None:
