@@ -82,6 +82,11 @@ def test_a_server_is_made_from_such_an_image(ready, booted):
     again = new(ready, imageRef=made, block_device_mapping_v2=[own])["id"]
     assert data in [one["id"] for one in server_of(ready, again)["os-extended-volumes:volumes_attached"]]
     assert ready.user.post(f"{V}/volumes", {"volume": {"size": 1, "imageRef": made}}).status == 400
+    # as openstackclient asks for it
+    itself = {"source_type": "image", "destination_type": "local", "uuid": made, "boot_index": 0, "delete_on_termination": True}
+    third = new(ready, imageRef=made, block_device_mapping_v2=[itself])["id"]
+    assert server_of(ready, third)["status"] == "ACTIVE"
+    assert guest(ready, third).guest.disks == ()
 
 
 @pytest.mark.parametrize("text", ["no", "[1]", '[{"boot_index": {}}]', '[{"source_type": "moon"}]'])

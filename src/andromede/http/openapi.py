@@ -178,7 +178,8 @@ def _operation(routes: list[Route], known: dict[str, Schema], name: str) -> Sche
 
 
 def _names(routes: Sequence[Route]) -> dict[tuple[str, str], str]:
-    """The operationId of each method and path: the API's and the handler's names, with words of the path where those do not suffice."""
+    """The operationId of each method and path: the API's and the handler's names; where those do not suffice, with words of the path, and then
+    with its parameters."""
 
     def short(route: Route) -> str:
         if route.action is None:
@@ -188,6 +189,8 @@ def _names(routes: Sequence[Route]) -> dict[tuple[str, str], str]:
     keys = {(route.method, route.path): route for route in routes}
     counts = Counter(short(route) for route in keys.values())
     words = {key: short(route) if counts[short(route)] == 1 else "_".join([short(route), *_fixed(route)]) for key, route in keys.items()}
+    again = Counter(words.values())
+    words = {key: word if again[word] == 1 else "_".join([word, *re.findall(r"{(\w+)}", key[1])]) for key, word in words.items()}
     return {key: re.sub(r"\W", "_", word) for key, word in words.items()}
 
 

@@ -44,9 +44,11 @@ class Device(msgspec.Struct, kw_only=True):
 def asked(wanted: NewServer, of_image: Sequence[BlockDevice] = ()) -> list[Device]:
     """The disks of a request; the image of `imageRef` is not among them. Raises BadRequest for what cannot be understood.
 
-    of_image: those that the image names.
+    of_image: those that the image names; a disk made of the image itself, which clients name beside it, is none then.
     """
     old, new = wanted.old_block_devices or [], wanted.block_devices or []
+    if of_image:
+        new = [one for one in new if not (one.source_type == "image" and str(one.boot_index) == "0")]
     if old and new:
         raise BadRequest("Using different block_device_mapping syntaxes is not allowed in the same request.")
     named = bool(wanted.image)
