@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from andromede.core.units import GIB, MIB
-from andromede.drivers.hypervisor import Disk, Guest, Nic
+from andromede.drivers.hypervisor import Disk, Drive, Guest, Nic
 from andromede.drivers.hypervisor.qemu.cmdline import LATER, Files, build
 from andromede.drivers.hypervisor.qemu.process import identify
 
@@ -171,3 +171,16 @@ def test_uefi_has_its_code_and_its_variables():
     assert "pflash0=code,pflash1=vars" in values(arguments, "-machine")[0]
     assert nodes(arguments)["code"]["read-only"] is True
     assert "read-only" not in nodes(arguments)["vars-file"]
+
+
+def test_a_guest_rescued_beside_its_volume_keeps_that_at_its_place():
+    root = Drive(id="r" * 8, path="/v/root", size=GIB, boot=0)
+    other = Drive(id="o" * 8, path="/v/other", size=GIB)
+    rescue = Disk(id="rescue", size=GIB)
+    guest = msgspec.structs.replace(GUEST, disks=(rescue,), drives=(root, other), boot_from="rescue", nics=())
+    files = msgspec.structs.replace(FILES, disks={"rescue": 7}, bases={}, taps={}, drives={root.id: 20, other.id: 21})
+    found = [device for device in devices(line(guest, files)) if device.get("drive", "config") != "config"]
+    assert [(one["serial"], one.get("bootindex")) for one in found] == [(root.id, 2), ("rescue", 1), (other.id, None)]
+    usual = msgspec.structs.replace(guest, disks=(), boot_from="")
+    found = [device for device in devices(line(usual, msgspec.structs.replace(files, disks={}))) if device.get("id", "").startswith("vol-")]
+    assert [(one["serial"], one.get("bootindex")) for one in found] == [(root.id, 1), (other.id, None)]
