@@ -92,6 +92,10 @@ def test_containers_work_as_written(real, tmp_path):
     follow("containers.md", real, tmp_path)
 
 
+def test_volumes_work_as_written(real, tmp_path):
+    follow("volumes.md", real, tmp_path)
+
+
 def test_object_storage_works_as_written(real, tmp_path):
     try:
         have = clients.installed()
