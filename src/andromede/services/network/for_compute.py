@@ -14,7 +14,7 @@ from andromede.core.context import Context
 from andromede.core.errors import BadRequest, Conflict, NotFound, QuotaExceeded
 from andromede.services.network import groups, ports
 from andromede.services.network import routes_groups as routes
-from andromede.services.network.resource import find_own
+from andromede.services.network.resource import find, find_own, shown
 from andromede.services.network.rows import changed
 from andromede.services.network.tables import group, port, port_group
 from andromede.services.network.wire_l3 import CreateGroup, CreateRule, GroupChange, NewGroup, NewRule, UpdateGroup
@@ -58,7 +58,7 @@ def _rule(rule: View, names: dict[str, View]) -> View:
 
 
 def _show(ctx: Context, group_id: str) -> View:
-    return _views(ctx, [routes.show_security_group(ctx, group_id)["security_group"]])[0]
+    return _views(ctx, [shown(ctx, routes.GROUP, [find(ctx, routes.GROUP, group_id)["id"]])["security_group"]])[0]
 
 
 def list_groups(ctx: Context) -> list[View]:
