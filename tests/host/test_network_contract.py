@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -379,15 +380,21 @@ class TestReal:
         assert sum(cloud.launcher.memory().values()) < 150_000
 
     def test_stopping_the_controller_keeps_the_flows(self, cloud: Cloud) -> None:
+        dump = ["ovs-ofctl", "dump-flows", f"unix:{cloud.layout.switch_dir}/br-int.mgmt"]
+
+        def flows() -> str:
+            return subprocess.run(dump, capture_output=True, text=True, check=False, timeout=10).stdout
+
+        deadline = time.monotonic() + 30
+        while "table=0" not in flows():
+            assert time.monotonic() < deadline, "the controller has made no flows"
+            time.sleep(0.1)
         daemon = cloud.launcher.daemons["ovn-controller"]
         process = cloud.launcher.running.pop("ovn-controller")
         subprocess.run(daemon.stop, env={**os.environ, **daemon.env}, check=True, timeout=10)
         assert process.wait(10) == 0
         assert not is_ready(daemon)
-        flows = subprocess.run(
-            ["ovs-ofctl", "dump-flows", f"unix:{cloud.layout.switch_dir}/br-int.mgmt"], capture_output=True, text=True, check=True, timeout=10
-        ).stdout
-        assert "table=0" in flows
+        assert "table=0" in flows()
         cloud.launcher.start("ovn-controller")
 
 
