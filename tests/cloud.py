@@ -59,6 +59,16 @@ def fresh_database(folder: Path) -> Database:
     return database
 
 
+def until(check: Callable[[], object], seconds: float = 10.0) -> object:
+    """What `check` answers, once that is true."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := check():
+            return found
+        time.sleep(0.02)
+    raise AssertionError("it did not come about")
+
+
 class Answer:
     """An HTTP answer."""
 

@@ -1,7 +1,6 @@
 """The later life of servers through the API: resize, rebuild, rescue, images, shelving, with the real engine and agents over fakes."""
 
 import asyncio
-import time
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +9,7 @@ from andromede.core.errors import Unauthorized
 from andromede.drivers.hypervisor import State
 from andromede.services.compute import consoles
 from tests.api.test_servers import V, act, new, show
+from tests.cloud import until
 
 IMAGES = "/image/v2/images"
 
@@ -102,15 +102,6 @@ def test_a_resize_is_confirmed_by_itself(ready):
         return show(ready, id_)["status"] == "ACTIVE"
 
     until(confirmed)
-
-
-def until(check, seconds=10.0):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := check():
-            return found
-        time.sleep(0.05)
-    raise AssertionError("it did not come about")
 
 
 def test_rebuild_with_other_facts(ready):

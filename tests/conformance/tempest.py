@@ -32,7 +32,37 @@ def wanted(name: str) -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def configure(path: Path, *, url: str, password: str, admin: Any, lock: Path, validation: bool = True) -> None:
+def write(folder: Path, url: str, password: str, sections: dict[str, dict[str, object]], *, networks: bool = True) -> None:
+    """Write the tempest.conf of a folder, which is made: who the admin of the cloud at `url` is, and these sections. networks: whether each
+    test gets one of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "lock").mkdir()
+    common: dict[str, dict[str, object]] = {
+        "DEFAULT": {"log_file": "tempest.log", "log_dir": folder},
+        "oslo_concurrency": {"lock_path": folder / "lock"},
+        "auth": {
+            "use_dynamic_credentials": True, "admin_username": "admin", "admin_password": password, "admin_project_name": "admin",
+            "admin_domain_name": "Default", "create_isolated_networks": networks, "tempest_roles": "member",
+        },
+        "identity": {"uri_v3": f"{url}/identity/v3", "auth_version": "v3", "region": "RegionOne", "default_domain_id": "default"},
+    }  # fmt: skip
+    parser = configparser.ConfigParser(interpolation=None)
+    for section, values in (common | sections).items():
+        parser[section] = {key: str(value) for key, value in values.items()}
+    path = folder / "tempest.conf"
+    with path.open("w") as file:
+        parser.write(file)
+    path.chmod(0o600)
+
+
+def all_passed(ids: list[str], found: Outcome) -> None:
+    """Every test of the list passed: none failed, and none was left out unseen."""
+    assert not found.failed, "\n\n".join(f"{name}\n{why}" for name, why in found.failed.items())
+    assert not found.skipped, found.skipped
+    assert found.passed == set(ids)
+
+
+def configure(folder: Path, *, url: str, password: str, admin: Any, validation: bool = True) -> None:
     """Write a tempest.conf for the cloud at `url`; `admin` is a signed-in client. validation: whether guests are signed in to."""
     image = admin.get("/image/v2/images?name=petit")["images"][0]["id"]
     other = _other_image(admin)
@@ -41,13 +71,6 @@ def configure(path: Path, *, url: str, password: str, admin: Any, lock: Path, va
     extensions = [one["alias"] for one in admin.get("/network/v2.0/extensions")["extensions"]]
     host = url.split("//")[1].split(":", maxsplit=1)[0]
     sections: dict[str, dict[str, object]] = {
-        "DEFAULT": {"log_file": "tempest.log", "log_dir": path.parent},
-        "oslo_concurrency": {"lock_path": lock},
-        "auth": {
-            "use_dynamic_credentials": True, "admin_username": "admin", "admin_password": password, "admin_project_name": "admin",
-            "admin_domain_name": "Default", "create_isolated_networks": True, "tempest_roles": "member",
-        },
-        "identity": {"uri_v3": f"{url}/identity/v3", "auth_version": "v3", "region": "RegionOne", "default_domain_id": "default"},
         "identity-feature-enabled": {
             "application_credentials": True, "access_rules": True, "project_tags": True, "trust": True, "immutable_user_source": False,
             "security_compliance": False, "external_idp": False,
@@ -84,12 +107,7 @@ def configure(path: Path, *, url: str, password: str, admin: Any, lock: Path, va
         "dashboard": {"dashboard_url": f"http://{host}"},
         "debug": {},
     }  # fmt: skip
-    parser = configparser.ConfigParser(interpolation=None)
-    for section, values in sections.items():
-        parser[section] = {key: str(value) for key, value in values.items()}
-    with path.open("w") as file:
-        parser.write(file)
-    path.chmod(0o600)
+    write(folder, url, password, sections)
 
 
 def _other_image(admin: Any) -> str:

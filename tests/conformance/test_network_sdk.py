@@ -1,13 +1,10 @@
 """openstacksdk, which `openstack` stands on, with what Network offers beyond the plain."""
 
-import openstack
 import pytest
 
-from andromede.run import wiring
-from andromede.services.identity import bootstrap
 from tests.api.test_network_basics import make
-from tests.cloud import ADMIN_PASSWORD, USER_PASSWORD, Cloud
-from tests.objects import served
+from tests.cloud import Cloud
+from tests.conformance import in_process
 
 
 @pytest.fixture
@@ -18,18 +15,8 @@ def both(tmp_path):
         facts = {"router:external": True, "provider:network_type": "flat", "provider:physical_network": "public", "is_default": True}
         public = make(cloud.admin, "network", name="public", **facts)
         make(cloud.admin, "subnet", network_id=public["id"], ip_version=4, cidr="172.24.4.0/24", enable_dhcp=False)
-        app = wiring.app(cloud.parts, public_url="", threads=4)
-        with served(lambda: app) as url:
-            app.public_url = url
-            catalog = wiring.catalog(url, f"{url}:8080", f"{url}:9000")
-            cloud.database.run(lambda db: bootstrap.foundation(db, catalog=catalog))
-            yield tuple(
-                openstack.connect(
-                    auth_url=f"{url}/identity/v3", username=name, password=password, project_name=name, user_domain_id="default",
-                    project_domain_id="default", region_name="RegionOne",
-                )
-                for name, password in (("admin", ADMIN_PASSWORD), ("demo", USER_PASSWORD))
-            )  # fmt: skip
+        with in_process.api(cloud) as url:
+            yield in_process.sdk(url, "admin"), in_process.sdk(url, "demo")
     finally:
         cloud.close()
 

@@ -3,11 +3,9 @@
 import openstack
 import pytest
 
-from andromede.run import wiring
-from andromede.services.identity import bootstrap
 from tests.api.images import active
-from tests.cloud import USER_PASSWORD, Cloud
-from tests.objects import served
+from tests.cloud import Cloud
+from tests.conformance import in_process
 
 
 @pytest.fixture(scope="module")
@@ -17,15 +15,8 @@ def sdk(tmp_path_factory):
     try:
         cloud.start()
         image = active(cloud.admin, b"BOOT" + b"\0" * 65532, visibility="public")["id"]
-        app = wiring.app(cloud.parts, public_url="", threads=4)
-        with served(lambda: app) as url:
-            app.public_url = url
-            catalog = wiring.catalog(url, f"{url}:8080", f"{url}:9000")
-            cloud.database.run(lambda db: bootstrap.foundation(db, catalog=catalog))
-            connection = openstack.connection.Connection(
-                auth_url=f"{url}/identity/v3", username="demo", password=USER_PASSWORD, project_name="demo", user_domain_id="default",
-                project_domain_id="default", region_name="RegionOne",
-            )  # fmt: skip
+        with in_process.api(cloud) as url:
+            connection = in_process.sdk(url, "demo")
             try:
                 yield connection, image
             finally:

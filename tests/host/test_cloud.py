@@ -83,7 +83,7 @@ def test_status_logs_doctor_and_operations(real):
     assert refused.returncode != 0
     assert "agent" in refused.stderr
     doctor = real.cli("doctor", check=False).stdout
-    for word in ("KVM", "datapath", "cgroups", "memory", "disk"):
+    for word in ("KVM", "datapath", "containers", "cgroups", "memory", "disk"):
         assert word in doctor
     operations = real.cli("operations").stdout
     assert "under way" in operations

@@ -144,6 +144,22 @@ def test_a_container_lives_as_servers_do(real, open_box):
     assert counters
 
 
+def test_a_rebuilt_container_begins_anew_and_a_resized_one_keeps_its_disk(real):
+    with container(real, "grown", security_groups=[{"name": "ssh"}]) as server, floating(real, server) as address:
+        grown = (server, address)
+        until(lambda: says(real, grown, "hostname") == "grown", 60)
+        real.ssh(address, "echo kept >/home/petit/note; sync")
+        act(real, server, resize={"flavorRef": "3"})
+        until(lambda: shown(real, server)["status"] == "VERIFY_RESIZE", 120)
+        act(real, server, confirmResize=None)
+        until(lambda: shown(real, server)["status"] == "ACTIVE", 60)
+        until(lambda: says(real, grown, "cat /home/petit/note") == "kept", 60)
+        assert int(says(real, grown, "df -k / | tail -1 | awk '{ print $2 }'")) > 1.8 * 2**20
+        act(real, server, rebuild={"imageRef": server["image"]["id"]})
+        until(lambda: shown(real, server)["status"] == "ACTIVE" and shown(real, server)["OS-EXT-STS:task_state"] is None, 120)
+        until(lambda: says(real, grown, "ls /home/petit; hostname") == "grown", 60)
+
+
 def test_a_network_card_comes_and_goes(real, open_box):
     server = open_box[0]
     (network,) = real.user.get(f"{NET}/networks?name=private")["networks"]

@@ -585,3 +585,25 @@ async def test_consoles_are_opened_while_a_guest_runs(world: World) -> None:
         other.settimeout(10)
     with pytest.raises(DriverError):
         await world.driver.open(guest.id, "spice")
+
+
+@pytest.mark.skipif(not HAVE_LXC, reason=WHY_NO_LXC)
+def test_another_disk_of_a_container_begins_empty_but_for_its_past(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with _world("lxc", tmp_path) as world:
+            guest = world.guest()
+            await world.until(guest, State.RUNNING)
+            await world.up(guest.id)
+            note = world.folder / guest.id / "root/note"
+            note.write_text("kept")
+            (disk,) = guest.disks
+            back = asked(guest, boots=1, disks=(msgspec.structs.replace(disk, id="root.1", past=("root", "point")),))
+            assert (await world.driver.ensure(back)).boots == 1
+            assert note.read_text() == "kept"
+            anew = asked(guest, boots=2, disks=(msgspec.structs.replace(disk, id="root.2"),))
+            assert (await world.driver.ensure(anew)).boots == 2
+            await world.up(guest.id, times=3)
+            assert not note.exists()
+            assert [path.name for path in note.parents[1].glob("*.img")] == ["root.2.img"]
+
+    asyncio.run(story())

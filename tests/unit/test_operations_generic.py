@@ -5,7 +5,6 @@ state, can be deleted, and leaves nothing: no port, guest, tap, claimed room, fi
 drivers; the tests of the drivers prove that the real ones do it.
 """
 
-import time
 
 import msgspec
 import pytest
@@ -24,7 +23,7 @@ from andromede.services.image import reconcile
 from andromede.services.image.tables import image, task
 from andromede.services.network.tables import port
 from tests.api.images import active, create, files, show, upload
-from tests.cloud import Cloud
+from tests.cloud import Cloud, until
 from tests.unit import volume_scenes
 
 AWAY = "SHELVED_OFFLOADED"
@@ -285,15 +284,6 @@ def taps(cloud):
 
 def change_host(cloud, name, **values):
     cloud.database.run(lambda db: db.execute(update(host).where(host.c.name == name).values(values)))
-
-
-def until(check, seconds=10.0):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := check():
-            return found
-        time.sleep(0.02)
-    raise AssertionError("it did not come about")
 
 
 @pytest.fixture(scope="module")

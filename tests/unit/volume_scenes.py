@@ -1,6 +1,5 @@
 """The scenes of the generic tests of operations in which volumes are made, changed, and had by servers."""
 
-import time
 
 from sqlalchemy import func, select
 
@@ -8,18 +7,10 @@ from andromede.services.compute.tables_volumes import block_device
 from andromede.services.key_manager.tables import secret
 from andromede.services.volume import reconcile
 from andromede.services.volume.tables import attachment, backup, message, snapshot, volume
+from tests.cloud import until
 
 V, C = "/volume/v3", "/compute/v2.1"
 NEWEST = {"openstack-api-version": "volume 3.70"}
-
-
-def until(check, seconds=10.0):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := check():
-            return found
-        time.sleep(0.02)
-    raise AssertionError("it did not come about")
 
 
 class Volumes:

@@ -23,7 +23,7 @@ from andromede.core.errors import CloudError
 from andromede.drivers.block import Block
 from andromede.drivers.block.fake import FakeBlock
 from andromede.drivers.host import Desired, Report, Wish
-from andromede.drivers.hypervisor import Guest, Host, Hypervisor, Power, Seen, State
+from andromede.drivers.hypervisor import LXC, Guest, Host, Hypervisor, Power, Seen, State
 from andromede.drivers.network import MetadataEnd, Plug, Plugged, link_local
 
 log = structlog.get_logger("agent")
@@ -295,7 +295,7 @@ class HostLoop:
         paths = {image.id: await asyncio.to_thread(self._images.ensure, image) for image in images_of(wish)}
         if wish.config_drive:
             await asyncio.to_thread(build, drive_path(self._folder, wish.id), wish.files)
-        container = wish.hypervisor == "lxc"
+        container = wish.hypervisor == LXC
         owner = 0 if container else await self._hypervisor.owner(wish.id)
         for nic in wish.nics:
             plugged = Plugged(port_id=nic.port_id, mac=nic.mac, mtu=nic.mtu, owner=owner, queues=wish.queues, container=container)

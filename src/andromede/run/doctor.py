@@ -12,7 +12,7 @@ from rich.table import Table
 
 from andromede.core.units import GIB, show_bytes
 from andromede.run.home import Home
-from andromede.run.programs import PACKAGES, have
+from andromede.run.programs import OPTIONAL, PACKAGES, have
 
 out = Console(highlight=False)
 
@@ -29,7 +29,7 @@ class Finding(msgspec.Struct):
 
 def doctor(home: Home) -> bool:
     """Print the findings; answers whether servers can run here."""
-    found = [_programs(), _kvm(home), _datapath(), _cgroups(), _memory(), _disk(home), _user(home)]
+    found = [_programs(), _kvm(home), _datapath(), _containers(), _cgroups(), _memory(), _disk(home), _user(home)]
     colours = {"good": "green", "weak": "yellow", "bad": "red"}
     table = Table("What", "", "Found", "Consequence", "Remedy", box=None, pad_edge=False)
     for one in found:
@@ -39,7 +39,7 @@ def doctor(home: Home) -> bool:
 
 
 def _programs() -> Finding:
-    missing = {package for program, package in PACKAGES.items() if not have(program)}
+    missing = {package for program, package in PACKAGES.items() if program not in OPTIONAL and not have(program)}
     if missing:
         remedy = "run ./andromede up, or apt-get install them"
         return Finding("programs", "bad", f"missing: {', '.join(sorted(missing))}", "no server can start", remedy)
@@ -58,6 +58,15 @@ def _kvm(home: Home) -> Finding:
         "KVM", "weak", chosen.why, "servers run under TCG, about ten times slower",
         "enable virtualisation in the firmware, or nested virtualisation on the machine that carries this one",
     )  # fmt: skip
+
+
+def _containers() -> Finding:
+    from andromede.drivers.hypervisor.lxc import counters
+
+    why = counters.missing()
+    if why:
+        return Finding("containers", "weak", why, "images with hypervisor_type=lxc start no server here", "install lxc, on a kernel that has these")
+    return Finding("containers", "good", "LXC is there")
 
 
 def _datapath() -> Finding:

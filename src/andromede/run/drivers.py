@@ -14,7 +14,7 @@ from andromede.core.daemon import Daemon
 from andromede.drivers.blob import Store
 from andromede.drivers.block import Block
 from andromede.drivers.block.fake import FakeBlock
-from andromede.drivers.hypervisor import Hypervisor
+from andromede.drivers.hypervisor import LXC, QEMU, Hypervisor
 from andromede.drivers.network import Fabric, Plug
 from andromede.drivers.network.ovn.layout import Layout
 from andromede.run import masquerade
@@ -160,4 +160,4 @@ def host_drivers(home: Home, block: Block | None = None) -> tuple[Hypervisor, Pl
     from andromede.drivers.hypervisor.several import Several
 
     containers = Lxc(home.host_state / "containers", tag=home.tag, changes=hypervisor.changes)
-    return Several({"qemu": hypervisor, "lxc": containers}, hypervisor.changes), OvsPlug(where)
+    return Several({QEMU: hypervisor, LXC: containers}, hypervisor.changes), OvsPlug(where)

@@ -12,6 +12,8 @@ PACKAGES = {
     "nsenter": "util-linux", "setpriv": "util-linux", "prlimit": "util-linux",
 }  # fmt: skip
 """By the program's name."""
+OPTIONAL = {"swtpm", "lxc-start"}
+"""Those without which only some servers cannot be had here."""
 _WRAPPERS = {"nsenter", "setpriv", "prlimit"}
 
 

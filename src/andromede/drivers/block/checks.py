@@ -1,14 +1,14 @@
 """What every block driver refuses: names from outside become file names and arguments."""
 
-import contextlib
-import errno
 import re
-from collections.abc import Iterator
+from functools import partial
 
 from andromede.core.errors import DriverError
 from andromede.core.ids import is_id
+from andromede.drivers import faults
 from andromede.drivers.block import EXPORTS, FORMATS, Volume
 
+public = partial(faults.public, "volume")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -46,14 +46,3 @@ def check(volume: Volume) -> None:
             check_name(name)
         if source.format not in FORMATS:
             raise DriverError(f"A volume is made from {' or '.join(FORMATS)}.")
-
-
-@contextlib.contextmanager
-def public() -> Iterator[None]:
-    """Turn what the host's system says into a sentence for the public."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise DriverError("The host has no disk space left for the volume.") from error
-        raise DriverError("The host could not do what the volume needs of its system.") from error

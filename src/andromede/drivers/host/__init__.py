@@ -10,7 +10,7 @@ from typing import Protocol
 import msgspec
 
 from andromede.drivers import block
-from andromede.drivers.hypervisor import Capture, Host, Power, Seen
+from andromede.drivers.hypervisor import QEMU, Capture, Host, Power, Seen
 from andromede.drivers.network import MetadataEnd
 
 
@@ -97,7 +97,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     local_time: bool = False
     huge_pages: bool = False
     queues: int = 1
-    hypervisor: str = "qemu"
+    hypervisor: str = QEMU
 
 
 class Desired(msgspec.Struct, frozen=True, kw_only=True):

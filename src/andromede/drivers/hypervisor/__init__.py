@@ -29,6 +29,8 @@ import msgspec
 
 MOST_NICS = 16
 """The most network cards that a guest can have, so that there is room for each even if all are plugged while it runs."""
+QEMU, LXC = "qemu", "lxc"
+"""The hypervisors that there are, by the names that images give them."""
 TRAIT = "CUSTOM_HYPERVISOR_"
 """What a host's trait for each hypervisor that it has begins with; the name follows in capitals."""
 
@@ -171,7 +173,7 @@ class Guest(msgspec.Struct, frozen=True, kw_only=True):
     local_time: bool = False
     huge_pages: bool = False
     captures: tuple[Capture, ...] = ()
-    hypervisor: str = "qemu"
+    hypervisor: str = QEMU
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):

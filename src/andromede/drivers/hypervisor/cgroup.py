@@ -85,10 +85,10 @@ class Cgroups:
         deadline = time.monotonic() + patience
         for hierarchy in self.hierarchies:
             leaf = self._leaf(hierarchy, guest_id)
-            while not _rmdir(leaf) and time.monotonic() < deadline:
+            while not rmdir(leaf) and time.monotonic() < deadline:
                 time.sleep(0.01)
-            if _rmdir(leaf.parent):
-                _rmdir(leaf.parent.parent)
+            if rmdir(leaf.parent):
+                rmdir(leaf.parent.parent)
 
     def guests(self) -> set[str]:
         """The ids of guests that have a cgroup."""
@@ -131,7 +131,8 @@ def settings(name: str, *, unified: bool, shares: int, memory: int, pids: int) -
     }[name, unified]
 
 
-def _rmdir(path: Path) -> bool:
+def rmdir(path: Path) -> bool:
+    """Remove a group; whether it is gone."""
     try:
         path.rmdir()
     except FileNotFoundError:

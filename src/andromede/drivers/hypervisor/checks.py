@@ -3,16 +3,16 @@
 Names from outside become file names and arguments.
 """
 
-import contextlib
-import errno
 import re
-from collections.abc import Iterator
+from functools import partial
 
 from andromede.core.errors import DriverError
 from andromede.core.ids import is_id
 from andromede.core.units import MIB
+from andromede.drivers import faults
 from andromede.drivers.hypervisor import Guest
 
+public = partial(faults.public, "server")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.IGNORECASE)
 BUSES = ("virtio", "scsi", "sata", "ide")
@@ -70,17 +70,6 @@ def check(guest: Guest) -> None:
             raise DriverError("A network card has between 1 and 16 queues.")
     if len({disk.id for disk in guest.disks}) < len(guest.disks) or len({nic.port_id for nic in guest.nics}) < len(guest.nics):
         raise DriverError("Two disks or two network cards of the server have the same id.")
-
-
-@contextlib.contextmanager
-def public() -> Iterator[None]:
-    """Turn what the host's system says into a sentence for the public."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise DriverError("The host has no disk space left for the server.") from error
-        raise DriverError("The host could not do what the server needs of its system.") from error
 
 
 def _one_of(what: str, value: str, allowed: tuple[str, ...]) -> None:

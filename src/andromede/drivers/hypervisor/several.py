@@ -52,8 +52,9 @@ class Several:
         return await driver.ensure(guest)
 
     async def remove(self, guest_id: str) -> None:
-        """As `Hypervisor.remove`, wherever anything of it is."""
-        for driver in self._drivers.values():
+        """As `Hypervisor.remove`; of one that was never seen, wherever anything of it may be."""
+        known = self._where.get(guest_id)
+        for driver in [known] if known is not None else self._drivers.values():
             await driver.remove(guest_id)
         self._where.pop(guest_id, None)
 

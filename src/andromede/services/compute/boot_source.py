@@ -32,12 +32,13 @@ def source(ctx: Context, wanted: NewServer, flavor: Any) -> tuple[dict[str, Any]
         if not image_id:
             raise BadRequest("Invalid imageRef provided.")
         found = find(ctx, image_id, flavor)
-        if containers.is_container(found["properties"]) and any(not one.local for one in asked):
-            raise BadRequest("Block Device Mapping is Invalid: a container has no volumes.")
+        if any(not one.local for one in asked):
+            containers.no_volume(found["format"])
         return found, asked
     device, _made, properties = root
     if device.source == "image":
         made_from = _bootable(ctx, device.uuid or "", flavor)
+        containers.no_volume(made_from.format)
         properties = image.metadata_of(ctx, made_from.id)
     if flavor.ram < int(properties.get("min_ram", 0) or 0):
         raise BadRequest("Flavor's memory is too small for requested image.")
@@ -59,7 +60,8 @@ def find(ctx: Context, image_id: str, flavor: Any, *, own: bool = True) -> dict[
         raise BadRequest("Flavor's disk is too small for requested image.")
     machine.check(found.properties, flavor.extra_specs)
     containers.check(ctx, found.properties, found.format, flavor.extra_specs)
-    return msgspec.to_builtins(found)  # type: ignore[no-any-return]
+    kept: dict[str, Any] = msgspec.to_builtins(found)
+    return kept
 
 
 def _bootable(ctx: Context, image_id: str, flavor: Any) -> image.Bootable:

@@ -9,11 +9,10 @@ from typing import Any
 
 from andromede.core.context import Context
 from andromede.core.errors import BadRequest, Conflict, Forbidden
-from andromede.drivers.hypervisor import TRAIT
+from andromede.drivers.hypervisor import LXC, QEMU, TRAIT
 from andromede.services.identity import service as identity
 from andromede.services.image.service import ARCHIVE
 
-LXC = "lxc"
 ISOLATION, MACHINE = "andromede:isolation", "vm"
 _CANNOT = {
     "suspend": "be suspended to disk", "rescue": "be rescued", "createImage": "be made an image of", "createBackup": "be backed up",
@@ -24,6 +23,11 @@ _CANNOT = {
 def is_container(properties: Mapping[str, str]) -> bool:
     """Whether an image with these properties makes containers."""
     return properties.get("hypervisor_type", "").lower() == LXC
+
+
+def hypervisor(properties: Mapping[str, str]) -> str:
+    """The hypervisor for servers of an image."""
+    return LXC if is_container(properties) else QEMU
 
 
 def check(ctx: Context, properties: Mapping[str, str], disk_format: str, extra_specs: Mapping[str, str]) -> None:
@@ -41,6 +45,12 @@ def check(ctx: Context, properties: Mapping[str, str], disk_format: str, extra_s
         raise Forbidden(f"The flavor's {ISOLATION}=vm forbids the image: a container shares its host's kernel.")
     if f"{ISOLATION}={MACHINE}" in identity.project_tags(ctx.db, ctx.project_id):
         raise Forbidden(f"The project's tag {ISOLATION}=vm forbids the image: a container shares its host's kernel.")
+
+
+def no_volume(image_format: str) -> None:
+    """Raise BadRequest for the image of a container, where a volume is to be made of it or to go with it."""
+    if image_format == ARCHIVE:
+        raise BadRequest("Block Device Mapping is Invalid: a container has no volumes.")
 
 
 def able(row: Any, action: str) -> None:

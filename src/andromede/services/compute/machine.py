@@ -9,6 +9,7 @@ from typing import Any
 
 from andromede.core.errors import BadRequest
 from andromede.drivers.hypervisor import SECURE_BOOT, TPM
+from andromede.services.compute import containers
 
 BUSES = ("virtio", "scsi", "sata", "ide")
 MODELS = ("virtio", "e1000", "e1000e", "rtl8139", "vmxnet3")
@@ -54,7 +55,7 @@ def of(properties: Mapping[str, str], extra_specs: Mapping[str, str], vcpus: int
     tpm = extra_specs.get("hw:tpm_version", properties.get("hw_tpm_version"))
     model = properties.get("hw_vif_model", "virtio")
     return {
-        "hypervisor": "lxc" if properties.get("hypervisor_type", "").lower() == "lxc" else "qemu",
+        "hypervisor": containers.hypervisor(properties),
         "firmware": "uefi" if properties.get("hw_firmware_type") == "uefi" else "bios",
         "disk_bus": properties.get("hw_disk_bus", "virtio"),
         "nic_model": model,

@@ -51,6 +51,12 @@ def _between(ctx: Context, query: Select[Any], column: Any, *, before: bool) -> 
     return query if until is None else query.where(column <= until)
 
 
+def _page(ctx: Context, query: Select[Any]) -> paging.Page:
+    limit = paging.limit_of(ctx, most=_MOST)
+    rows = list(ctx.db.execute(query.limit(limit + 1)).mappings())
+    return paging.Page(rows[:limit], len(rows) > limit)
+
+
 @api.get(_ACTIONS, policy=reader("os-instance-actions:list"))
 def list_actions(ctx: Context, server_id: str) -> dict[str, Any]:
     """What was done with a server, newest first; a page at a time from 2.58 on."""
@@ -64,9 +70,7 @@ def list_actions(ctx: Context, server_id: str) -> dict[str, Any]:
         if last is None:
             raise BadRequest(f"marker [{marker}] not found")
         query = query.where(action.c.id < last)
-    limit = paging.limit_of(ctx, most=_MOST)
-    rows = list(ctx.db.execute(query.limit(limit + 1)).mappings())
-    found = paging.Page(rows[:limit], len(rows) > limit)
+    found = _page(ctx, query)
     out: dict[str, Any] = {"instanceActions": [_action(ctx, row) for row in found.rows]}
     if (link := found.next_link(ctx, f"{ctx.base}/servers/{server_id}/os-instance-actions", marker="request_id")) is not None:
         out["links"] = [{"rel": "next", "href": link}]
@@ -169,9 +173,7 @@ def list_migrations(ctx: Context) -> dict[str, Any]:
         if last is None:
             raise BadRequest(f"Marker {marker} could not be found.")
         query = query.where(migration.c.id < last)
-    limit = paging.limit_of(ctx, most=_MOST)
-    rows = list(ctx.db.execute(query.limit(limit + 1)).mappings())
-    found = paging.Page(rows[:limit], len(rows) > limit)
+    found = _page(ctx, query)
     out: dict[str, Any] = {"migrations": [_migration(ctx, row) for row in found.rows]}
     if (link := found.next_link(ctx, f"{ctx.base}/os-migrations", marker="uuid")) is not None:
         out["migrations_links"] = [{"rel": "next", "href": link}]

@@ -56,6 +56,21 @@ class Sealed(CloudError):
     status, kind = 403, "AccessDenied"
 
 
+class OwnReader:
+    """A `Reader` that may have everything of one account, and nothing of another: whoever copies objects for their owner."""
+
+    each = True
+
+    def __init__(self, account: str, refusal: type[CloudError]) -> None:
+        self._account, self._refusal = account, refusal
+
+    def allow(self, account: str, place: Place | None, name: str, thing: Object | None, *, segment: bool = False) -> None:
+        """Raise where something is another account's."""
+        del place, name, thing, segment
+        if account != self._account:
+            raise self._refusal("The object leads to another account.")
+
+
 class Reader(Protocol):
     """Who reads. each: they are allowed objects one by one, rather than whole containers."""
 

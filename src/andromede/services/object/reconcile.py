@@ -45,7 +45,11 @@ def reconcilers(parts: Parts) -> list[Reconciler]:
         grace = parts.settings.object.deleted_project_hours * _HOUR
         if grace < 0:
             return ""
-        known = lambda ids: parts.database.look(lambda db: projects_known(db, ids))  # noqa: E731
+
+        def known(ids: set[str]) -> set[str]:
+            found: set[str] = parts.database.look(lambda db: projects_known(db, ids))
+            return found
+
         done = asyncio.run(leave(objects, known, now().timestamp(), grace))
         return f"{done}" if done != Left() else ""
 

@@ -26,6 +26,13 @@ def write(db: Connection, volume_id: str, **values: Any) -> None:
     db.execute(update(volume).where(volume.c.id == volume_id).values(updated=now(), **values))
 
 
+def back(db: Connection, volume_id: str, status: str) -> None:
+    """A volume that is in this status, for a while, has again the one that it had before."""
+    row = db.execute(select(volume).where(volume.c.id == volume_id)).first()
+    if row is not None and row.status == status:
+        write(db, row.id, status=row.previous or "available", previous=None)
+
+
 def push(work: Work, db: Connection, volume_id: str) -> None:
     """The host of a volume has something else to do now."""
     work.parts.carriers.changed(db, work.parts.operations, db.scalar(select(volume.c.host).where(volume.c.id == volume_id)))

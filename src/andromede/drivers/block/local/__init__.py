@@ -116,8 +116,8 @@ class Local:
     def _at(self, volume_id: str) -> Path:
         return self._folder / check_id(volume_id)
 
-    def _image(self, path: Path, format: str, secret: bytes) -> Image:  # noqa: A002
-        return Image(path, format, self._unseal(secret) if secret else b"")
+    def _image(self, path: Path, kind: str, secret: bytes) -> Image:
+        return Image(path, kind, self._unseal(secret) if secret else b"")
 
     def _disk(self, folder: Path, record: Record) -> Image:
         return self._image(folder / record.file, record.format, record.secret)

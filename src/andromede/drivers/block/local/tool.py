@@ -24,8 +24,8 @@ _ROOM = ("No space left", "File too large", "quota exceeded")
 class Image:
     """An image as qemu-img is told of it: the node that reads it, and the passphrase it needs."""
 
-    def __init__(self, path: Path, format: str, passphrase: bytes = b"") -> None:  # noqa: A002
-        self.path, self.format, self.passphrase = path, format, passphrase
+    def __init__(self, path: Path, kind: str, passphrase: bytes = b"") -> None:
+        self.path, self.format, self.passphrase = path, kind, passphrase
 
     def node(self, secret: str) -> dict[str, Any]:
         """QEMU's description; a backing file is never opened. secret: the name of the passphrase."""

@@ -215,7 +215,7 @@ class Lxc:
             self._store.save(record)
         if guest.soft and now - record.asked < guest.grace and not groups.frozen(self._hierarchies, self._tag, guest.id):
             if first:
-                processes.tell(found, self._signal(guest))
+                processes.tell(found, self._signal(record.guest or guest))
             return self._running(record, State.STOPPING)
         self._kill(guest.id)
         self._ended(record, ASKED, None)
@@ -243,7 +243,7 @@ class Lxc:
             record.asked = 0.0
         before = record.guest.disks[0].size if record.guest.disks else 0
         if guest.disks[0].size > before:
-            roots.ensure(self._store.path(guest.id), None, first=self._store.take(guest.id), size=guest.disks[0].size)
+            roots.ensure(self._store.path(guest.id), None, guest.disks[0], first=self._store.take(guest.id))
         self._cards(guest, record, found)
         record.guest = msgspec.structs.replace(guest, nics=record.guest.nics)
         self._store.save(record)
@@ -287,7 +287,7 @@ class Lxc:
         with self._unpacking:
             image = None if disk.base is None else roots.unpack(self._store.images, Path(disk.base), disk.size)
         groups.remove(self._hierarchies, self._tag, guest.id)
-        roots.ensure(folder, image, first=first, size=disk.size)
+        roots.ensure(folder, image, disk, first=first)
         console.compact(folder / "console.log")
         for name in ("ended", "lxc.log"):
             (folder / name).unlink(missing_ok=True)
@@ -297,7 +297,7 @@ class Lxc:
         )
         (folder / "config").write_text(words)
         (folder / "config").chmod(0o600)
-        record.guest, record.boots = guest, guest.boots
+        record.boots = guest.boots
         record.pid = record.ticks = 0
         record.asked, record.ended, record.fault = 0.0, "", None
         self._store.save(record)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from andromede.drivers.hypervisor.cgroup import Hierarchy
+from andromede.drivers.hypervisor.cgroup import Hierarchy, rmdir
 from andromede.drivers.hypervisor.lxc.config import TOP
 
 _PREFIX = "container-"
@@ -57,8 +57,8 @@ def sweep(hierarchies: Sequence[Hierarchy], tag: str, known: Callable[[], set[st
             for path in found:
                 if path.name.removeprefix(name) not in kept:
                     _prune(path)
-        if place.exists() and _rmdir(place):
-            _rmdir(place.parent)
+        if place.exists() and rmdir(place):
+            rmdir(place.parent)
 
 
 def _roots(hierarchies: Sequence[Hierarchy]) -> list[Path]:
@@ -84,15 +84,6 @@ def _is_frozen(path: Path) -> bool:
 def _prune(path: Path) -> bool:
     """Remove a group with all below it; whether it is gone."""
     for folder, _, _ in os.walk(path, topdown=False):
-        _rmdir(Path(folder))
+        rmdir(Path(folder))
     return not path.exists()
 
-
-def _rmdir(path: Path) -> bool:
-    try:
-        path.rmdir()
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
-    return True

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from andromede.core.errors import DriverError
 from andromede.core.units import MIB
+from andromede.drivers.hypervisor import Disk
 from andromede.drivers.hypervisor.lxc import mounts
 from andromede.drivers.hypervisor.lxc.store import FIRST
 
@@ -88,16 +89,26 @@ def prune(images: Path, used: set[str]) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def ensure(folder: Path, image: Path | None, *, first: int, size: int) -> Path:
-    """A container's root file system, mounted: `image` shifted to the range from `first` on, over a disk of `size` bytes."""
-    lower, disk, root, file = folder / "lower", folder / "disk", folder / "root", folder / "disk.img"
+def ensure(folder: Path, image: Path | None, wanted: Disk, *, first: int) -> Path:
+    """A container's root file system, mounted: `image` shifted to the range from `first` on, over its disk.
+
+    A disk of another id than the one that is there begins empty, but for one that is made of the past of that one: a container has no
+    points to go back to, and keeps what it has.
+    """
+    lower, disk, root, file = folder / "lower", folder / "disk", folder / "root", folder / f"{wanted.id}.img"
     for path in (lower, disk, root):
         path.mkdir(exist_ok=True, mode=0o700)
+    for other in folder.glob("*.img"):
+        if other != file and wanted.past is not None and not file.exists():
+            other.rename(file)
+        elif other != file:
+            release(folder)
+            other.unlink()
     if not mounts.mounted(disk):
-        _make_disk(file, size)
+        _make_disk(file, wanted.size)
         mounts.disk(file, disk)
-    elif file.stat().st_size < size:
-        _grow(file, disk, size)
+    elif file.stat().st_size < wanted.size:
+        _grow(file, disk, wanted.size)
     upper = disk / "upper"
     if not upper.exists():
         (disk / "work").mkdir(exist_ok=True)

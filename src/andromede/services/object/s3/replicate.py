@@ -35,21 +35,6 @@ class Never(CloudError):
     status = 409
 
 
-class _Everything:
-    """Whoever owns the bucket may read what its objects lead to in the account."""
-
-    each = True
-
-    def __init__(self, account: str) -> None:
-        self._account = account
-
-    def allow(self, account: str, place: Place | None, name: str, thing: Object | None, *, segment: bool = False) -> None:
-        """Raise where something is another account's."""
-        del place, name, thing, segment
-        if account != self._account:
-            raise Never("The object leads to another account.")
-
-
 async def replicate(objects: Objects, settings: Settings) -> int:
     """Copy what is due. Answers how many copies were made."""
     by_name: dict[tuple[bytes, str], list[Due]] = defaultdict(list)
@@ -170,7 +155,7 @@ async def _content(objects: Objects, source: Place, found: Found) -> tuple[conte
     """An object's bytes, how many, and whether they are its own."""
     if found.object.kind not in {SLO, DLO}:
         return contents.bytes_of(objects, source.account, found), found.object.size, True
-    whole = await contents.opened(objects, _Everything(source.account), source, found)
+    whole = await contents.opened(objects, contents.OwnReader(source.account, Never), source, found)
     return whole.source, whole.size, False
 
 

@@ -18,7 +18,7 @@ from andromede.http.outside import Limits
 from andromede.services.object import contents, tasks
 from andromede.services.object.changes import swift_time
 from andromede.services.object.errors import NoObject
-from andromede.services.object.model import DLO, LINK, SLO, Object, expired, stamp
+from andromede.services.object.model import DLO, LINK, SLO, expired, stamp
 from andromede.services.object.sending import Answer, send
 from andromede.services.object.service import Found, Objects, Place
 from andromede.services.object.swift import metadata, symlinks, sync
@@ -29,21 +29,6 @@ from andromede.services.object.watching import SYNC_KEY, SYNC_TO
 
 log = structlog.get_logger("object")
 _BATCH, _AT_ONCE, _STEP = 500, 8, 500
-
-
-class _Own:
-    """The container's owner, who may have sent what they can read in their account."""
-
-    each = True
-
-    def __init__(self, account: str) -> None:
-        self._account = account
-
-    def allow(self, account: str, place: Place | None, name: str, thing: Object | None, *, segment: bool = False) -> None:
-        """Raise where something is another account's."""
-        del place, name, thing, segment
-        if account != self._account:
-            raise BadRequest("The object leads to another account.")
 
 
 async def synchronize(objects: Objects, settings: Settings) -> int:
@@ -141,7 +126,7 @@ async def _described(objects: Objects, place: Place, found: Found) -> tuple[dict
     if thing.kind == DLO:
         return headers | {"x-object-manifest": str(thing.target)}, None, 0
     if thing.kind == SLO:
-        whole = contents.static(objects, _Own(place.account), place, found)
+        whole = contents.static(objects, contents.OwnReader(place.account, BadRequest), place, found)
         return headers, whole.source, whole.size
     if "-" not in thing.etag:
         headers["etag"] = thing.etag

@@ -90,7 +90,7 @@ def _uncopy(work: Work) -> None:
 def _finish(work: Work) -> Later | None:
     def commit(db: Connection) -> None:
         _write(db, work.memo["backup"], status="available", objects=work.memo.get("objects", 0), fail_reason=None)
-        _back(db, work)
+        waiting.back(db, work.resource, "backing-up")
 
     reading.unexport(work)
     waiting.thaw(work)
@@ -98,14 +98,8 @@ def _finish(work: Work) -> Later | None:
     return None
 
 
-def _back(db: Connection, work: Work) -> None:
-    row = db.execute(select(volume).where(volume.c.id == work.resource)).first()
-    if row is not None and row.status == "backing-up":
-        waiting.write(db, row.id, status=row.previous or "available", previous=None)
-
-
 def _failed(db: Connection, work: Work, fault: str) -> None:
-    _back(db, work)
+    waiting.back(db, work.resource, "backing-up")
     _write(db, work.memo["backup"], status="error", fail_reason=fault)
     messages.tell(db, work, "VOLUME_BACKUP", work.project_id or "", work.memo["backup"], messages.BACKUP, fault)
 

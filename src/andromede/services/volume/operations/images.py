@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from andromede.core.clock import monotonic
 from andromede.core.errors import CloudError
@@ -12,7 +12,6 @@ from andromede.engine.model import Kind, Later, Step, Work
 from andromede.services.image.service import snapshots as image
 from andromede.services.volume import messages, waiting
 from andromede.services.volume.operations import reading
-from andromede.services.volume.tables import volume
 
 _PIECE = 8 * MIB
 
@@ -65,18 +64,12 @@ def _take(work: Work) -> Later | None:
 def _finish(work: Work) -> Later | None:
     reading.unexport(work)
     waiting.thaw(work)
-    work.then(lambda db: _back(db, work))
+    work.then(lambda db: waiting.back(db, work.resource, "uploading"))
     return None
 
 
-def _back(db: Connection, work: Work) -> None:
-    row = db.execute(select(volume).where(volume.c.id == work.resource)).first()
-    if row is not None and row.status == "uploading":
-        waiting.write(db, row.id, status=row.previous or "available", previous=None)
-
-
 def _failed(db: Connection, work: Work, fault: str) -> None:
-    _back(db, work)
+    waiting.back(db, work.resource, "uploading")
     messages.tell(db, work, "VOLUME", work.project_id or "", work.resource, messages.UPLOAD, fault)
 
 
