@@ -123,9 +123,12 @@ class Lxc:
             )
 
     async def close(self) -> None:
-        """Let go of what is watched; containers go on."""
+        """Let go of what is watched, and of groups that LXC held a little longer than their containers; containers go on."""
         for guest_id in list(self._watched):
             self._unwatch(guest_id)
+        deadline = monotonic() + _ENDING
+        while not await asyncio.to_thread(groups.sweep, self._hierarchies, self._tag, self._store.ids) and monotonic() < deadline:
+            await asyncio.sleep(0.05)
 
     async def _alone(self, guest_id: str, work: Callable[[str], T]) -> T:
         """Do something about a container on a thread, while nobody else does."""

@@ -46,9 +46,10 @@ def remove(hierarchies: Sequence[Hierarchy], tag: str, guest_id: str, patience: 
                 time.sleep(0.02)
 
 
-def sweep(hierarchies: Sequence[Hierarchy], tag: str, known: Callable[[], set[str]]) -> None:
-    """Remove what containers left that nobody knows any more, and the groups above where there is none. Whoever begins a container is
-    known before there is a group of it."""
+def sweep(hierarchies: Sequence[Hierarchy], tag: str, known: Callable[[], set[str]]) -> bool:
+    """Remove what containers left that nobody knows any more, and the groups above where there is none; whether all of it could be
+    removed. Whoever begins a container is known before there is a group of it."""
+    done = True
     for root in _roots(hierarchies):
         place = root / TOP / tag
         for name in _NAMES:
@@ -56,9 +57,10 @@ def sweep(hierarchies: Sequence[Hierarchy], tag: str, known: Callable[[], set[st
             kept = known() if found else set()
             for path in found:
                 if path.name.removeprefix(name) not in kept:
-                    _prune(path)
+                    done &= _prune(path)
         if place.exists() and rmdir(place):
             rmdir(place.parent)
+    return done
 
 
 def _roots(hierarchies: Sequence[Hierarchy]) -> list[Path]:
