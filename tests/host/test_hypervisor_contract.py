@@ -5,6 +5,7 @@ With the fake it proves that the fake answers as QEMU does; nothing about guests
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -588,7 +589,7 @@ async def test_consoles_are_opened_while_a_guest_runs(world: World) -> None:
 
 
 @pytest.mark.skipif(not HAVE_LXC, reason=WHY_NO_LXC)
-def test_another_disk_of_a_container_begins_empty_but_for_its_past(tmp_path: Path) -> None:
+def test_a_container_s_disk_grows_and_another_one_begins_empty_but_for_its_past(tmp_path: Path) -> None:
     async def story() -> None:
         async with _world("lxc", tmp_path) as world:
             guest = world.guest()
@@ -600,9 +601,13 @@ def test_another_disk_of_a_container_begins_empty_but_for_its_past(tmp_path: Pat
             back = asked(guest, boots=1, disks=(msgspec.structs.replace(disk, id="root.1", past=("root", "point")),))
             assert (await world.driver.ensure(back)).boots == 1
             assert note.read_text() == "kept"
-            anew = asked(guest, boots=2, disks=(msgspec.structs.replace(disk, id="root.2"),))
-            assert (await world.driver.ensure(anew)).boots == 2
-            await world.up(guest.id, times=3)
+            larger = asked(back, boots=2, disks=(msgspec.structs.replace(back.disks[0], size=128 * MIB),))
+            assert (await world.driver.ensure(larger)).boots == 2
+            assert note.read_text() == "kept"
+            assert os.statvfs(note.parent).f_blocks * os.statvfs(note.parent).f_frsize > 100 * MIB
+            anew = asked(guest, boots=3, disks=(msgspec.structs.replace(disk, id="root.2"),))
+            assert (await world.driver.ensure(anew)).boots == 3
+            await world.up(guest.id, times=4)
             assert not note.exists()
             assert [path.name for path in note.parents[1].glob("*.img")] == ["root.2.img"]
 

@@ -239,14 +239,11 @@ class Lxc:
             time.sleep(0.01)
 
     def _adjust(self, guest: Guest, record: Record, found: Found, seen: Seen) -> Seen:
-        """Bring a container that runs to what is asked without restarting it."""
+        """Bring a container that runs to what is asked without restarting it; its disk grows when it is started next."""
         if record.guest is None:
             record.guest = guest
         if seen.state is State.STOPPING and monotonic() - record.asked >= guest.grace:
             record.asked = 0.0
-        before = record.guest.disks[0].size if record.guest.disks else 0
-        if guest.disks[0].size > before:
-            roots.ensure(self._store.path(guest.id), None, guest.disks[0], first=self._store.take(guest.id))
         self._cards(guest, record, found)
         record.guest = msgspec.structs.replace(guest, nics=record.guest.nics)
         self._store.save(record)

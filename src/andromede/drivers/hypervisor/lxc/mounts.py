@@ -27,8 +27,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def run(argv: Sequence[str | Path], *, timeout: float = 60, cause: str, path: str = _PATH) -> str:
-    """What a program says. Raises DriverError with `cause`, the program's own words behind it. path: where it finds others."""
+def run(argv: Sequence[str | Path], *, timeout: float = 60, cause: str, path: str = _PATH, fine: Sequence[int] = (0,)) -> str:
+    """What a program says. Raises DriverError with `cause`, the program's own words behind it. path: where it finds others. fine:
+    how it may end."""
     words = [shutil.which(str(argv[0]), path=_PATH) or str(argv[0]), *map(str, argv[1:])]
     environment = {"PATH": path, "LC_ALL": "C.UTF-8"}
     try:
@@ -37,7 +38,7 @@ def run(argv: Sequence[str | Path], *, timeout: float = 60, cause: str, path: st
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise DriverError(cause) from error
-    if done.returncode:
+    if done.returncode not in fine:
         raise DriverError(cause) from OSError(f"{words[0]}: {done.stderr.decode(errors='replace').strip()[-500:]}")
     return done.stdout.decode(errors="replace")
 

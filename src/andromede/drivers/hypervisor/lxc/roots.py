@@ -104,11 +104,11 @@ def ensure(folder: Path, image: Path | None, wanted: Disk, *, first: int) -> Pat
         elif other != file:
             release(folder)
             other.unlink()
+    if file.exists() and _size(file) < wanted.size:
+        release(folder)
     if not mounts.mounted(disk):
         _make_disk(file, wanted.size)
         mounts.disk(file, disk)
-    elif file.stat().st_size < wanted.size:
-        _grow(file, disk, wanted.size)
     upper = disk / "upper"
     if not upper.exists():
         (disk / "work").mkdir(exist_ok=True)
@@ -123,29 +123,29 @@ def ensure(folder: Path, image: Path | None, wanted: Disk, *, first: int) -> Pat
 
 
 def _make_disk(file: Path, size: int) -> None:
-    """A sparse file with an empty file system; one that is there may grow."""
-    if file.exists():
-        if file.stat().st_size < size:
-            os.truncate(file, size)
-            mounts.run(["e2fsck", "-fp", file], cause="The disk of the server could not be made larger.")
-            mounts.run(["resize2fs", file], cause="The disk of the server could not be made larger.")
-        return
-    fresh = file.with_suffix(".new")
-    with fresh.open("wb") as out:
-        out.truncate(size)
-    fresh.chmod(0o600)
-    options = "lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0"
-    mounts.run(["mke2fs", "-q", "-F", "-t", "ext4", "-m", "0", "-E", options, fresh], cause="The disk of the server could not be made.")
-    fresh.replace(file)
+    """A sparse file with an empty file system; one that is there, and that nobody uses, may grow."""
+    if not file.exists():
+        fresh = file.with_suffix(".new")
+        with fresh.open("wb") as out:
+            out.truncate(size)
+        fresh.chmod(0o600)
+        options = "lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0"
+        mounts.run(["mke2fs", "-q", "-F", "-t", "ext4", "-m", "0", "-E", options, fresh], cause="The disk of the server could not be made.")
+        fresh.replace(file)
+    elif _size(file) < size:
+        cause = "The disk of the server could not be made larger."
+        os.truncate(file, size)
+        mounts.run(["e2fsck", "-fp", file], cause=cause, fine=(0, 1))
+        mounts.run(["resize2fs", file], cause=cause)
 
 
-def _grow(file: Path, disk: Path, size: int) -> None:
-    """Make the file system larger while it is used."""
-    cause = "The disk of the server could not be made larger."
-    os.truncate(file, size)
-    device = mounts.run(["findmnt", "-n", "-o", "SOURCE", disk], cause=cause).strip()
-    mounts.run(["losetup", "--set-capacity", device], cause=cause)
-    mounts.run(["resize2fs", device], cause=cause)
+def _size(file: Path) -> int:
+    """How large a file system is, whatever the size of its file. Source: "The Super Block" of Linux's ext4 documentation."""
+    with file.open("rb") as data:
+        data.seek(1024)
+        block = data.read(1024)
+    low, exponent, high = (int.from_bytes(block[at : at + 4], "little") for at in (0x4, 0x18, 0x150))
+    return (high << 32 | low) << (10 + exponent)
 
 
 def release(folder: Path) -> None:
