@@ -2,13 +2,16 @@
 ANDROMEDE_TEST_DATABASE names (SQLite in the test's folder otherwise)."""
 
 import asyncio
+import atexit
 import os
+import shutil
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
-from sqlalchemy import select, text
+from sqlalchemy import Connection, event, select, text
 
 from andromede.agent.host import HostLoop
 from andromede.agent.inside import InsideHosts
@@ -41,15 +44,42 @@ HASHER = Hasher("bcrypt", 4)
 assert migrate.TABLES
 hosts.PATIENCE = 0.2
 _made: set[str] = set()
+_kept = Path(tempfile.mkdtemp(prefix="andromede-tests."))
+atexit.register(shutil.rmtree, _kept, ignore_errors=True)
 
 
-def fresh_database(folder: Path) -> Database:
-    """An empty database with all tables."""
-    url = os.environ.get("ANDROMEDE_TEST_DATABASE", f"sqlite:///{folder}/cloud.db")
-    database = Database(url)
+def fresh_database(folder: Path, fill: Callable[[Connection], None] | None = None, key: str = "empty") -> Database:
+    """A database with all tables and what `fill` puts into them, which is the same wherever `key` is.
+
+    SQLite's file is made once and then copied; like PostgreSQL in the tests it does not wait for the disk.
+    """
+    url = os.environ.get("ANDROMEDE_TEST_DATABASE")
+    if url is None:
+        kept = _kept / f"{key}.db"
+        if not kept.exists():
+            _filled(_sqlite(kept), fill).close()
+        shutil.copyfile(kept, folder / "cloud.db")
+        return _sqlite(folder / "cloud.db")
+    return _filled(_emptied(url), fill)
+
+
+def _sqlite(path: Path) -> Database:
+    database = Database(f"sqlite:///{path}")
+    event.listen(database.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF").close())
+    return database
+
+
+def _filled(database: Database, fill: Callable[[Connection], None] | None) -> Database:
     if database.sqlite:
         metadata.create_all(database.engine)
-    elif url not in _made:
+    if fill:
+        database.run(fill)
+    return database
+
+
+def _emptied(url: str) -> Database:
+    database = Database(url)
+    if url not in _made:
         metadata.drop_all(database.engine)
         metadata.create_all(database.engine)
         _made.add(url)
@@ -132,6 +162,18 @@ class Client:
         return self("DELETE", path, **more)
 
 
+def _begin(db: Connection, names: tuple[str, ...]) -> None:
+    catalog = wiring.catalog(URL, f"{URL}:8080", f"{URL}:9000")
+    bootstrap.foundation(db, catalog=catalog)
+    bootstrap.person(db, HASHER, name="admin", secret=ADMIN_PASSWORD, project_name="admin", roles=("admin",), system=True)
+    bootstrap.person(db, HASHER, name="demo", secret=USER_PASSWORD, project_name="demo", roles=("member",))
+    flavors.seed(db)
+    network.seed(db)
+    volume.seed(db)
+    for name in names:
+        hosts.register(db, name)
+
+
 class Cloud:
     """The cloud: `cloud.admin`, `cloud.user` (member of project `demo`) and `cloud.anyone` are clients.
 
@@ -144,7 +186,7 @@ class Cloud:
         block: Callable[[Path], Block] = FakeBlock,
     ) -> None:  # fmt: skip
         self.folder = folder
-        self.database = fresh_database(folder)
+        self.database = fresh_database(folder, lambda db: _begin(db, hosts), "-".join(hosts))
         self.signing = identity.signing(self.database, folder / "keys", hasher=HASHER)
         self.fabric = FakeFabric()
         self.hypervisors = {name: hypervisor(folder / name / "guests") for name in hosts}
@@ -161,22 +203,10 @@ class Cloud:
             fabric=self.fabric, objects=Objects(FakeStore()), sealer=Sealer(b"\7" * 32),
         )  # fmt: skip
         self.engine: Engine | None = None
-        self.database.run(self._begin)
         self.app = wiring.app(self.parts, public_url=URL, threads=4)
         self.anyone = Client(self.app)
         self.admin = self.sign_in("admin", ADMIN_PASSWORD, "admin")
         self.user = self.sign_in("demo", USER_PASSWORD, "demo")
-
-    def _begin(self, db) -> None:
-        catalog = wiring.catalog(URL, f"{URL}:8080", f"{URL}:9000")
-        bootstrap.foundation(db, catalog=catalog)
-        bootstrap.person(db, HASHER, name="admin", secret=ADMIN_PASSWORD, project_name="admin", roles=("admin",), system=True)
-        bootstrap.person(db, HASHER, name="demo", secret=USER_PASSWORD, project_name="demo", roles=("member",))
-        flavors.seed(db)
-        network.seed(db)
-        volume.seed(db)
-        for name in self.hypervisors:
-            hosts.register(db, name)
 
     def sign_in(self, name: str, password: str, project: str | None = None, **scope) -> Client:
         """A client with a token of its own."""

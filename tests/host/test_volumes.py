@@ -22,10 +22,15 @@ def other(real):
     first = bonjour(real)
     network = real.user.get("/network/v2.0/networks?name=private")["networks"][0]["id"]
     body = {
-        "name": "other", "imageRef": first["image"]["id"], "flavorRef": first["flavor"]["id"], "networks": [{"uuid": network}],
+        "name": "other", "imageRef": petit(real), "flavorRef": first["flavor"]["id"], "networks": [{"uuid": network}],
         "security_groups": [{"name": "ssh"}], "key_name": "bonjour",
     }  # fmt: skip
     yield from built(real, body)
+
+
+def petit(real):
+    """The image of the first server as it was installed, whatever that server was rebuilt from since."""
+    return real.user.get("/image/v2/images?name=petit")["images"][0]["id"]
 
 
 def built(real, body):
@@ -128,7 +133,7 @@ def test_a_volume_arrives_and_leaves_although_the_agent_is_killed(real):
 def test_a_server_boots_from_a_volume_and_from_what_it_became(real):
     first = bonjour(real)
     network = real.user.get("/network/v2.0/networks?name=private")["networks"][0]["id"]
-    device = {"source_type": "image", "destination_type": "volume", "uuid": first["image"]["id"], "boot_index": 0, "volume_size": 1}
+    device = {"source_type": "image", "destination_type": "volume", "uuid": petit(real), "boot_index": 0, "volume_size": 1}
     body = {
         "name": "rooted", "flavorRef": first["flavor"]["id"], "networks": [{"uuid": network}], "security_groups": [{"name": "ssh"}],
         "key_name": "bonjour", "block_device_mapping_v2": [device],
