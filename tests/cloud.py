@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
-from sqlalchemy import Connection, event, select, text
+from sqlalchemy import Connection, NullPool, create_engine, event, make_url, select, text
 
 from andromede.agent.host import HostLoop
 from andromede.agent.inside import InsideHosts
@@ -51,16 +51,26 @@ atexit.register(shutil.rmtree, _kept, ignore_errors=True)
 def fresh_database(folder: Path, fill: Callable[[Connection], None] | None = None, key: str = "empty") -> Database:
     """A database with all tables and what `fill` puts into them, which is the same wherever `key` is.
 
-    SQLite's file is made once and then copied; like PostgreSQL in the tests it does not wait for the disk.
+    It is a copy of one that is made once. Nothing waits for the disk: PostgreSQL is told so by `tests/run`, SQLite here.
     """
     url = os.environ.get("ANDROMEDE_TEST_DATABASE")
     if url is None:
         kept = _kept / f"{key}.db"
         if not kept.exists():
-            _filled(_sqlite(kept), fill).close()
+            _fill(_sqlite(kept), fill)
         shutil.copyfile(kept, folder / "cloud.db")
         return _sqlite(folder / "cloud.db")
-    return _filled(_emptied(url), fill)
+    server = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with server.connect() as db:
+        kept_url, used = make_url(url).set(database=f"kept-{key}"), make_url(url).set(database="used")
+        if key not in _made:
+            for wanted in (f'DROP DATABASE IF EXISTS "{kept_url.database}"', f'CREATE DATABASE "{kept_url.database}"'):
+                db.execute(text(wanted))
+            _fill(Database(kept_url.render_as_string(hide_password=False)), fill)
+            _made.add(key)
+        db.execute(text('DROP DATABASE IF EXISTS "used" WITH (FORCE)'))
+        db.execute(text(f'CREATE DATABASE "used" TEMPLATE "{kept_url.database}"'))
+    return Database(used.render_as_string(hide_password=False))
 
 
 def _sqlite(path: Path) -> Database:
@@ -69,24 +79,11 @@ def _sqlite(path: Path) -> Database:
     return database
 
 
-def _filled(database: Database, fill: Callable[[Connection], None] | None) -> Database:
-    if database.sqlite:
-        metadata.create_all(database.engine)
+def _fill(database: Database, fill: Callable[[Connection], None] | None) -> None:
+    metadata.create_all(database.engine)
     if fill:
         database.run(fill)
-    return database
-
-
-def _emptied(url: str) -> Database:
-    database = Database(url)
-    if url not in _made:
-        metadata.drop_all(database.engine)
-        metadata.create_all(database.engine)
-        _made.add(url)
-    else:
-        with database.engine.begin() as db:
-            db.execute(text(f"TRUNCATE {', '.join(table.name for table in metadata.sorted_tables)} RESTART IDENTITY CASCADE"))
-    return database
+    database.close()
 
 
 def until(check: Callable[[], object], seconds: float = 10.0) -> object:
