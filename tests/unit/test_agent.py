@@ -147,6 +147,26 @@ def test_a_wish_becomes_a_running_guest_and_its_absence_removes_it(agent, hosts)
     assert asyncio.run(agent.hypervisor.observe()) == []
 
 
+def test_what_changes_while_the_host_is_looked_over_is_looked_at_again_at_once(agent, hosts):
+    hosts.push("here", Desired(generation=1, guests=(wish(),)))
+    until(hosts, lambda found, _: GUEST in found and found[GUEST].state is State.RUNNING)
+    looked, observe = [], agent.plug.observe
+
+    async def slow():
+        looked.append(time.monotonic())
+        await asyncio.sleep(0.3 if len(looked) == 1 else 0)
+        return await observe()
+
+    agent.plug.observe = slow
+    hosts.push("here", Desired(generation=2, guests=(wish(memory=256 << 20),)))
+    end = time.monotonic() + 5
+    while not looked:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    hosts.push("here", Desired(generation=3))
+    taps(agent, set())
+
+
 def test_power_and_reboots_follow_the_wish(hosts):
     hosts.push("here", Desired(generation=1, guests=(wish(),)))
     until(hosts, lambda found, _: GUEST in found and found[GUEST].state is State.RUNNING)

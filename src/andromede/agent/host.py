@@ -132,11 +132,11 @@ class HostLoop:
         hearing = asyncio.create_task(self._hear())
         try:
             while True:
+                self._sweep_now.clear()
                 try:
                     await self._sweep()
                 except (CloudError, OSError) as error:
                     log.error("the host cannot be looked over", error=str(error), cause=repr(error.__cause__))
-                self._sweep_now.clear()
                 try:
                     await asyncio.wait_for(self._sweep_now.wait(), SWEEP)
                 except TimeoutError:
@@ -248,6 +248,8 @@ class HostLoop:
         if task is None or task.done():
             self._pokes[guest_id] = asyncio.Event()
             self._tasks[guest_id] = asyncio.create_task(self._follow(guest_id))
+            # it ends when its guest is gone; only then may what the guest was plugged into go
+            self._tasks[guest_id].add_done_callback(lambda _: self._sweep_now.set())
 
     async def _follow(self, guest_id: str) -> None:
         """Converge one guest until it is as wished, again whenever it is poked, until it is gone."""
@@ -309,7 +311,6 @@ class HostLoop:
         self._volumes.free(guest_id)
         self._passwords.forget(guest_id)
         self._pokes.pop(guest_id, None)
-        self._sweep_now.set()
         await self._tell()
 
     async def _see(self, seen: Seen) -> None:
