@@ -188,7 +188,8 @@ class Cloud:
         self.folder = folder
         self.database = fresh_database(folder, lambda db: _begin(db, hosts), "-".join(hosts))
         given = settings or Settings()
-        self.signing = identity.signing(self.database, folder / "keys", hasher=HASHER, rules=wiring.rules(given), lifetime=given.identity.token_lifetime)
+        lifetime = given.identity.token_lifetime
+        self.signing = identity.signing(self.database, folder / "keys", hasher=HASHER, rules=wiring.rules(given), lifetime=lifetime)
         self.fabric = FakeFabric()
         self.hypervisors = {name: hypervisor(folder / name / "guests") for name in hosts}
         self.plugs = {name: FakePlug() for name in hosts}

@@ -22,6 +22,8 @@ class Facts(msgspec.Struct, kw_only=True):
     guests: bool = False
     web: str = ""
     seconds: int = 60
+    fixed_network: str = "private"
+    multiattach: str
     image_user: str = "petit"
 
 
@@ -56,15 +58,15 @@ def _compute(facts: Facts) -> Sections:
     return {
         "compute": {
             "image_ref": facts.image, "image_ref_alt": facts.other_image, "flavor_ref": facts.flavor, "flavor_ref_alt": facts.other_flavor,
-            "build_timeout": facts.seconds, "build_interval": 1, "min_compute_nodes": facts.hosts, "min_microversion": "2.1",
-            "max_microversion": "2.96",
+            "build_timeout": facts.seconds, "build_interval": 1, "min_compute_nodes": facts.hosts,
+            "fixed_network_name": facts.fixed_network, "min_microversion": "2.1", "max_microversion": "2.96",
         },
         "compute-feature-enabled": {
             "resize": True, "snapshot": True, "suspend": True, "pause": True, "shelve": True, "rescue": True, "stable_rescue": True,
             "cold_migration": several, "live_migration": False, "vnc_console": True, "serial_console": True, "config_drive": True,
             "attach_encrypted_volume": True, "swap_volume": False, "volume_multiattach": True, "personality": True, "console_output": True,
             "metadata_service": True, "interface_attach": True, "change_password": False, "disk_config": True,
-            "hostname_fqdn_sanitization": True, "shelve_migrate": several, "ide_bus": True,
+            "hostname_fqdn_sanitization": True, "shelve_migrate": several, "ide_bus": True, "scheduler_enabled_filters": "all",
         },
     }  # fmt: skip
 
@@ -94,6 +96,7 @@ def _volume(facts: Facts) -> Sections:
         "volume": {
             "build_interval": 1, "build_timeout": facts.seconds, "min_microversion": "3.0", "max_microversion": "3.70",
             "storage_protocol": "file", "vendor_name": "Andromède", "disk_format": "raw", "volume_size": 1, "catalog_type": "block-storage",
+            "volume_type_multiattach": facts.multiattach,
         },
         "volume-feature-enabled": {
             "backup": True, "snapshot": True, "clone": True, "manage_snapshot": False, "manage_volume": False, "multi_backend": False,
