@@ -22,7 +22,7 @@ class Facts(msgspec.Struct, kw_only=True):
     guests: bool = False
     web: str = ""
     seconds: int = 60
-    fixed_network: str = "private"
+    fixed_network: str = ""
     multiattach: str
     image_user: str = "petit"
 
@@ -59,7 +59,7 @@ def _compute(facts: Facts) -> Sections:
         "compute": {
             "image_ref": facts.image, "image_ref_alt": facts.other_image, "flavor_ref": facts.flavor, "flavor_ref_alt": facts.other_flavor,
             "build_timeout": facts.seconds, "build_interval": 1, "min_compute_nodes": facts.hosts,
-            "fixed_network_name": facts.fixed_network, "min_microversion": "2.1", "max_microversion": "2.96",
+            **({"fixed_network_name": facts.fixed_network} if facts.fixed_network else {}), "min_microversion": "2.1", "max_microversion": "2.96",
         },
         "compute-feature-enabled": {
             "resize": True, "snapshot": True, "suspend": True, "pause": True, "shelve": True, "rescue": True, "stable_rescue": True,
@@ -67,6 +67,7 @@ def _compute(facts: Facts) -> Sections:
             "attach_encrypted_volume": True, "swap_volume": False, "volume_multiattach": True, "personality": True, "console_output": True,
             "metadata_service": True, "interface_attach": True, "change_password": False, "disk_config": True,
             "hostname_fqdn_sanitization": True, "shelve_migrate": several, "ide_bus": True, "scheduler_enabled_filters": "all",
+            "dhcp_domain": "",
         },
     }  # fmt: skip
 

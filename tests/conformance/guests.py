@@ -48,6 +48,7 @@ def _facts(admin: Any) -> features.Facts:
         image=admin.get("/image/v2/images?name=petit")["images"][0]["id"], other_image=_other_image(admin), flavor=flavors["petit-2"],
         other_flavor=flavors["petit-4"], public_network=admin.get("/network/v2.0/networks?name=public")["networks"][0]["id"],
         network_extensions=features.extensions(admin.get("/network/v2.0/extensions")), guests=True, seconds=SECONDS,
+        fixed_network="private", multiattach=_multiattach(admin),
     )  # fmt: skip
 
 
@@ -56,3 +57,9 @@ def _other_image(admin: Any) -> str:
     cache = Path(os.environ.get("ANDROMEDE_CACHE", "/var/cache/andromede"))
     built = build("petit", cache, lambda _text, _part: None)
     return str(register(admin, replace(built, name="petit-alt"))["id"])
+
+
+def _multiattach(admin: Any) -> str:
+    """A type of volumes that several servers can have at once."""
+    wanted = {"name": "shared", "extra_specs": {"multiattach": "<is> True"}}
+    return str(admin.post("/volume/v3/types", {"volume_type": wanted})["volume_type"]["name"])
