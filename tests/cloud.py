@@ -184,7 +184,9 @@ class Cloud:
     ) -> None:  # fmt: skip
         self.folder = folder
         self.database = fresh_database(folder, lambda db: _begin(db, hosts), "-".join(hosts))
-        self.signing = identity.signing(self.database, folder / "keys", hasher=HASHER)
+        given = settings or Settings()
+        lifetime = given.identity.token_lifetime
+        self.signing = identity.signing(self.database, folder / "keys", hasher=HASHER, rules=wiring.rules(given), lifetime=lifetime)
         self.fabric = FakeFabric()
         self.hypervisors = {name: hypervisor(folder / name / "guests") for name in hosts}
         self.plugs = {name: FakePlug() for name in hosts}
@@ -196,7 +198,7 @@ class Cloud:
         self.images = ImageStore(folder / "images")
         self._waker = wiring.Inside()
         self.parts = wiring.assemble(
-            self.database, settings or Settings(), waker=self._waker, hosts=self.hosts, images=self.images, signing=self.signing,
+            self.database, given, waker=self._waker, hosts=self.hosts, images=self.images, signing=self.signing,
             fabric=self.fabric, objects=Objects(FakeStore()), sealer=Sealer(b"\7" * 32),
         )  # fmt: skip
         self.engine: Engine | None = None

@@ -210,6 +210,7 @@ def test_what_operators_see_and_change(cloud):
     assert isinstance(hypervisor["cpu_info"], str)
     assert hypervisor["state"] == "up"
     assert ok(cloud.admin.get(f"{V}/os-hypervisors/{hypervisor['id']}"))["hypervisor"]["vcpus"] == hypervisor["vcpus"] > 0
+    assert " up 0 days, " in ok(cloud.admin.get(f"{V}/os-hypervisors/{hypervisor['id']}/uptime"))["hypervisor"]["uptime"]
     (newer,) = ok(cloud.admin.get(f"{V}/os-hypervisors/detail?with_servers=true", headers=at("2.88")))["hypervisors"]
     assert "vcpus" not in newer
     assert newer["servers"] == []
@@ -235,6 +236,8 @@ def test_what_operators_see_and_change(cloud):
     assert cloud.admin.put(f"{V}/os-hosts/host-1", {"status": "perhaps"}).status == 400
     assert ok(cloud.admin.get(f"{V}/os-hosts/host-1"))["host"][0]["resource"]["project"] == "(total)"
     assert cloud.admin.get(f"{V}/os-hosts/host-1", headers=at("2.43")).status == 404
+    powers = {"host-1/startup": 501, "host-1/sleep": 404, "elsewhere/shutdown": 404}
+    assert {path: cloud.admin.get(f"{V}/os-hosts/{path}").status for path in powers} == powers
 
 
 def test_usage_and_extensions(cloud):

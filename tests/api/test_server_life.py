@@ -144,6 +144,8 @@ def test_rebuild_with_later_fields(ready):
     act(ready, id_, "rebuild", image | {"user_data": "%"}, status=400, version="2.57")
     act(ready, id_, "rebuild", image | {"key_name": None, "hostname": "other"}, version="2.90")
     assert show(ready, id_, ready.admin, version="2.90")["OS-EXT-SRV-ATTR:hostname"] == "other"
+    assert show(ready, id_, version="2.90")["OS-EXT-SRV-ATTR:hostname"] == "other"
+    assert "OS-EXT-SRV-ATTR:hostname" not in show(ready, id_, version="2.89")
 
 
 def test_rescue_and_unrescue(ready):

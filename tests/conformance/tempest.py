@@ -47,8 +47,8 @@ def write(folder: Path, url: str, password: str, sections: dict[str, dict[str, o
         "identity": {"uri_v3": f"{url}/identity/v3", "auth_version": "v3", "region": "RegionOne", "default_domain_id": "default"},
     }  # fmt: skip
     parser = configparser.ConfigParser(interpolation=None)
-    for section, values in (common | sections).items():
-        parser[section] = {key: str(value) for key, value in values.items()}
+    for section in common | sections:
+        parser[section] = {key: str(value) for key, value in (common.get(section, {}) | sections.get(section, {})).items()}
     path = folder / "tempest.conf"
     with path.open("w") as file:
         parser.write(file)
@@ -125,7 +125,7 @@ def run(folder: Path, ids: list[str], *, workers: int = 2, seconds: float = 3000
         f"[DEFAULT]\ntest_path={Path(tempest.__file__).parent}/test_discover\ntop_dir={Path(tempest.__file__).parent.parent}\n"
         "group_regex=([^\\.]*\\.)*\n"
     )
-    (folder / "list").write_text("".join(f"^{re.escape(one)}(\\[|$)\n" for one in ids))
+    (folder / "list").write_text("".join(f"^{re.escape(one)}([.\\[]|$)\n" for one in ids))
     env = {**os.environ, "TEMPEST_CONFIG_DIR": str(folder), "TEMPEST_CONFIG": "tempest.conf", "PYTHONWARNINGS": "ignore"}
     env = {key: value for key, value in env.items() if not key.startswith("COVERAGE")}
     stestr = Path(sys.executable).with_name("stestr")

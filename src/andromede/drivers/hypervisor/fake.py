@@ -74,7 +74,7 @@ class Fake:
         self.changes: asyncio.Queue[str] = asyncio.Queue(maxsize=4096)
         self.limits = "Nothing is limited: no guest runs."
         self._folder, self._letting_go, self.block = state_dir, letting_go, block
-        self._uid_base = uid_base
+        self._uid_base, self._booted = uid_base, int(time.time())
         self._vcpus, self._memory, self._disk = vcpus, memory, disk
         self._books: dict[str, _Book] = {}
         self._uids: set[int] = set()
@@ -129,6 +129,7 @@ class Fake:
             memory_free=self._memory - sum(guest.memory for guest in taken),
             cpu_model="none",
             limits=self.limits,
+            booted=self._booted,
             traits=(TPM, SECURE_BOOT, f"{TRAIT}QEMU", f"{TRAIT}LXC"),
         )
 
@@ -268,8 +269,11 @@ class Fake:
         book.by_itself, book.deaf, book.fault = False, False, None
         book.nics, book.leaving, book.drives = tuple(nic.port_id for nic in guest.nics), 0.0, ()
         self._take_drives(guest, book)
-        line = f"[    0.000000] Linux version 6.1.0 (fake), {guest.vcpus} vCPU, boot {guest.boots}\r\nguest-{guest.id} login: "
-        book.console = (book.console + line.encode())[-_KEPT:]
+        lines = (
+            f"[    0.000000] Linux version 6.1.0 (fake), {guest.vcpus} vCPU, boot {guest.boots}", f"[    0.000000] Memory: {guest.memory // KIB}K",
+            "", f"guest-{guest.id} login: ",
+        )  # fmt: skip
+        book.console = (book.console + "\r\n".join(lines).encode())[-_KEPT:]
 
     def _adjust(self, guest: Guest, book: _Book) -> None:
         if book.state is State.STOPPING:

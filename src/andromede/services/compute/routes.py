@@ -15,6 +15,7 @@ from andromede.services.compute import (
     routes_limits,
     routes_moves,
     routes_networks,
+    routes_old_volumes,
     routes_operator,
     routes_security_groups,
     routes_servers,
@@ -24,7 +25,7 @@ from andromede.services.compute import (
 
 MODULES = (
     routes_servers, routes_life, routes_actions, routes_consoles, routes_flavors, routes_keypairs, routes_limits, routes_groups, routes_tags,
-    routes_interfaces, routes_aggregates, routes_events, routes_images, routes_moves, routes_networks,
+    routes_interfaces, routes_aggregates, routes_events, routes_images, routes_moves, routes_networks, routes_old_volumes,
     routes_operator, routes_security_groups, routes_volumes,
 )  # fmt: skip
 APIS = (api.root, api.api, routes_consoles.page)

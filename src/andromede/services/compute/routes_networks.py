@@ -6,11 +6,10 @@ Source: Compute API v2.1, "Networks", "Project networks", "Floating IPs" (deprec
 from typing import Any
 
 from andromede.core.context import Context
-from andromede.core.errors import BadRequest
 from andromede.http.response import Response
 from andromede.http.wire import Body
 from andromede.services.compute import servers, state
-from andromede.services.compute.api import admin, api, member, reader
+from andromede.services.compute.api import api, member, reader
 from andromede.services.network.service import old_compute as network
 
 _OLD, _ACTION = ("2.1", "2.35"), "/servers/{server_id}/action"
@@ -111,12 +110,3 @@ def add_floating(ctx: Context, server_id: str, body: AddFloating) -> None:
 def remove_floating(ctx: Context, server_id: str, body: RemoveFloating) -> None:
     """Lead it nowhere."""
     network.unlead(ctx, _mine(ctx, server_id)["id"], body.address)
-
-
-@api.get("/os-hosts/{host_name}/{power_action}", policy=admin("os-hosts:power"), versions=("2.1", "2.42"))
-def change_host_power(ctx: Context, host_name: str, power_action: str) -> None:
-    """`startup`, `shutdown` or `reboot` of a host: 501, for agents do not switch machines."""
-    del ctx
-    if power_action not in ("startup", "shutdown", "reboot"):
-        raise BadRequest(f"There is no such power action: {power_action}", status=404)
-    raise BadRequest(f"Hosts are not switched from here: {host_name} stays as it is.", status=501)

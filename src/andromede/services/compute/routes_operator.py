@@ -390,3 +390,12 @@ def update_host(ctx: Context, host_name: str, body: HostChange) -> dict[str, Any
         raise BadRequest("Hosts have no maintenance mode here; disable the host, and move its servers.")
     _update(ctx, row, enabled=status == "enable", disabled_reason=None)
     return {"host": row.name, "status": f"{status}d"}
+
+
+@api.get(_HOST + "/{power_action}", policy=admin("os-hosts:power"), versions=("2.1", "2.42"))
+def change_host_power(ctx: Context, host_name: str, power_action: str) -> None:
+    """`startup`, `shutdown` or `reboot` of a host: 501, for agents do not switch machines."""
+    if power_action not in ("startup", "shutdown", "reboot"):
+        raise NotFound(f"There is no such power action: {power_action}")
+    row = _host(ctx, host_name)
+    raise BadRequest(f"Hosts are not switched from here: {row.name} stays as it is.", status=501)

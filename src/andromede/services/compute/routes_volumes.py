@@ -94,7 +94,7 @@ def _mine(ctx: Context, server_id: str, action: str) -> Any:
     row = servers.find(ctx, server_id)
     state.unlocked(row, admin=ctx.caller.admin)
     containers.able(row, action)
-    state.require(row, action, "active", "stopped", "paused", "suspended", "resized", "soft-delete", "shelved", "rescued", idle=False)
+    state.require(row, action, "active", "stopped", "paused", "suspended", "resized", "soft-delete", "shelved", idle=False)
     return row
 
 

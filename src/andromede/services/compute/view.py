@@ -107,6 +107,8 @@ def _one(ctx: Context, row: Any, ports: list[network.Attached], tags: list[str],
         shown.security_groups = [{"name": name} for name in groups]
     if admin:
         _for_admins(shown, row, where)
+    elif ctx.at_least("2.90"):
+        shown.hostname = row["hostname"]
     return shown
 
 

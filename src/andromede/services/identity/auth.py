@@ -11,6 +11,8 @@ from andromede.core.errors import BadRequest, Forbidden, NotFound, Unauthorized
 from andromede.db.engine import Database
 from andromede.services.identity import grants
 from andromede.services.identity.lockout import WRONG, Rules
+from andromede.services.identity.oauth_signatures import Signed as Signature
+from andromede.services.identity.oauth_signatures import prove
 from andromede.services.identity.passwords import Hasher
 from andromede.services.identity.tables import (
     access_rule,
@@ -50,6 +52,7 @@ class _Proven(msgspec.Struct, kw_only=True):
     parent: tuple[str, ...] = ()
     application_credential: str | None = None
     trust: str | None = None
+    signed: Signature | None = None
     scoped: Claims | None = None
     row: Any = None
     epoch: int = -1
@@ -73,12 +76,12 @@ class Signed(msgspec.Struct, frozen=True):
     place: Place | None = None
 
 
-def sign_in(how: Signing, request: Auth, receipt: str | None = None) -> Signed:
-    """A new token and what it says. receipt: of what was proven earlier.
+def sign_in(how: Signing, request: Auth, receipt: str | None = None, signed: Signature | None = None) -> Signed:
+    """A new token and what it says. receipt: of what was proven earlier. signed: the request's OAuth signature.
 
     Raises Unauthorized, with the same words whatever was wrong; MissingFactors where more must be proven.
     """
-    proven = _prove(how, request, receipt)
+    proven = _prove(how, request, receipt, signed)
     known = how.known
     key = _place_key(proven, request.scope)
     place = known.place(key, proven.epoch) if key is not None else None
@@ -119,11 +122,11 @@ def with_claims(caller: Caller, claims: Claims) -> Caller:
     return msgspec.structs.replace(caller, methods=claims.methods, audit_ids=claims.audit, issued=claims.issued, expires=claims.expires)
 
 
-def _prove(how: Signing, request: Auth, receipt: str | None) -> _Proven:
+def _prove(how: Signing, request: Auth, receipt: str | None, signed: Signature | None) -> _Proven:
     proofs = request.identity
     if not proofs.methods:
         raise BadRequest("Expecting to find at least one method in identity.methods.")
-    proven = _Proven(expires=now().timestamp() + how.lifetime)
+    proven = _Proven(expires=now().timestamp() + how.lifetime, signed=signed)
     if receipt:
         _take_receipt(how, receipt, proven)
     for method in dict.fromkeys(proofs.methods):
@@ -237,18 +240,28 @@ def _by_totp(how: Signing, given: Any, _proven: _Proven) -> str:
     return str(row.id)
 
 
+def _by_oauth(how: Signing, _given: Any, proven: _Proven) -> str:
+    if proven.signed is None:
+        raise Unauthorized(WRONG)
+    with how.database.read() as db:
+        row = prove(db, how.secrets, proven.signed)
+    proven.trust = row.trust_id
+    return str(row.user_id)
+
+
 _METHODS = {
     "password": _by_password,
     "token": _by_token,
     "application_credential": _by_application_credential,
     "totp": _by_totp,
+    "oauth1": _by_oauth,
 }
 
 
 def _check_factors(how: Signing, row: Any, proven: _Proven) -> None:
     """Hold a user to `multi_factor_auth_rules`, where it has them. Raises MissingFactors."""
     methods = set(proven.methods)
-    if not row.options.get("multi_factor_auth_enabled") or proven.application_credential is not None:
+    if not row.options.get("multi_factor_auth_enabled") or proven.application_credential is not None or proven.trust is not None:
         return
     rules = [rule for rule in row.options.get("multi_factor_auth_rules") or [] if rule]
     if not rules or any(set(rule) <= methods for rule in rules):
@@ -274,6 +287,10 @@ def _claims(db: Connection, row: Any, proven: _Proven, scope: Any) -> Claims:
             select(application_credential.c.project_id).where(application_credential.c.id == proven.application_credential)
         ).scalar_one()
         return replace(base, project=owned, application_credential=proven.application_credential)
+    if proven.trust is not None:
+        if scope is not msgspec.UNSET and scope is not None:
+            raise Unauthorized("OAuth access tokens cannot request a scope.")
+        return _trusted(db, row, base, proven.trust)
     if scope == "unscoped":
         return base
     if scope is msgspec.UNSET or scope is None:

@@ -10,7 +10,7 @@ from andromede.core.errors import BadRequest, Conflict, Forbidden, NotFound
 from andromede.core.ids import new_hex_id
 from andromede.services.identity import listing
 from andromede.services.identity.fields import Fields, boolean, ident, nothing, one_of, text, url
-from andromede.services.identity.tables import endpoint, region, registered_limit, service, stored_policy
+from andromede.services.identity.tables import endpoint, endpoint_filter, region, registered_limit, service, stored_policy
 from andromede.services.identity.tokens import touch
 
 REGION = Fields("region", {"id": text(255), "description": text(null=True), "parent_region_id": text(255, null=True)})
@@ -146,6 +146,8 @@ def remove_service(ctx: Context, service_id: str) -> None:
     find(ctx, service, "service", service_id)
     if ctx.db.execute(select(registered_limit.c.id).where(registered_limit.c.service_id == service_id)).first():
         raise Forbidden(f"Unable to delete service {service_id} because limits are registered for it.")
+    gone = select(endpoint.c.id).where(endpoint.c.service_id == service_id)
+    ctx.db.execute(delete(endpoint_filter).where(endpoint_filter.c.kind == "endpoint", endpoint_filter.c.target_id.in_(gone)))
     ctx.db.execute(delete(service).where(service.c.id == service_id))
     touch(ctx.db)
 
@@ -202,6 +204,7 @@ def change_endpoint(ctx: Context, endpoint_id: str, body: dict[str, Any]) -> Any
 def remove_endpoint(ctx: Context, endpoint_id: str) -> None:
     """Delete an endpoint."""
     find(ctx, endpoint, "endpoint", endpoint_id)
+    ctx.db.execute(delete(endpoint_filter).where(endpoint_filter.c.kind == "endpoint", endpoint_filter.c.target_id == endpoint_id))
     ctx.db.execute(delete(endpoint).where(endpoint.c.id == endpoint_id))
     touch(ctx.db)
 

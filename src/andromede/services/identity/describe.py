@@ -8,7 +8,8 @@ from sqlalchemy import Connection, select
 from andromede.core.clock import iso_micro_z
 from andromede.core.context import Caller
 from andromede.services.identity.auth import MissingFactors, current_password
-from andromede.services.identity.tables import domain, endpoint, service, trust
+from andromede.services.identity.endpoint_filters import limited_to
+from andromede.services.identity.tables import access_token, domain, endpoint, service, trust
 from andromede.services.identity.tokens import Claims
 
 
@@ -48,16 +49,20 @@ def token_body(db: Connection, caller: Caller, claims: Claims, *, catalog: bool)
                 {"service": kind, "method": method, "path": path} for kind, method, path in caller.rules
             ]
     if claims.trust is not None:
-        row = db.execute(select(trust).where(trust.c.id == claims.trust)).one()
-        token["OS-TRUST:trust"] = {
-            "id": row.id,
-            "impersonation": row.impersonation,
-            "trustor_user": {"id": row.trustor_id},
-            "trustee_user": {"id": row.trustee_id},
-        }
+        token |= _lent(db, claims.trust)
     if catalog and caller.role_ids:
         token["catalog"] = catalog_of(db, caller.project_id)
     return {"token": token}
+
+
+def _lent(db: Connection, trust_id: str) -> dict[str, Any]:
+    """By whom the token's rights are lent, or to which program."""
+    row = db.execute(select(trust).where(trust.c.id == trust_id)).one()
+    access = db.execute(select(access_token).where(access_token.c.trust_id == trust_id)).first()
+    if access is not None:
+        return {"OS-OAUTH1": {"access_token_id": access.id, "consumer_id": access.consumer_id}}
+    people = {"trustor_user": {"id": row.trustor_id}, "trustee_user": {"id": row.trustee_id}}
+    return {"OS-TRUST:trust": {"id": row.id, "impersonation": row.impersonation, **people}}
 
 
 def with_claims(body: dict[str, Any], claims: Claims) -> dict[str, Any]:
@@ -81,11 +86,12 @@ def receipt_body(db: Connection, missing: MissingFactors) -> dict[str, Any]:
 
 
 def catalog_of(db: Connection, project_id: str | None) -> list[dict[str, Any]]:
-    """The enabled services with their enabled endpoints; `$(project_id)s` is filled in."""
+    """The enabled services with their enabled endpoints, those that the project is limited to; `$(project_id)s` is filled in."""
+    limit = limited_to(db, project_id) if project_id is not None else None
     rows = db.execute(
         select(service.c.id, service.c.type, service.c.name, endpoint)
         .join(endpoint, endpoint.c.service_id == service.c.id)
-        .where(service.c.enabled, endpoint.c.enabled)
+        .where(service.c.enabled, endpoint.c.enabled, *(() if limit is None else (limit,)))
         .order_by(service.c.type, endpoint.c.interface)
     ).mappings()
     out: dict[str, dict[str, Any]] = {}

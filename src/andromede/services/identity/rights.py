@@ -91,6 +91,7 @@ RULES: Mapping[str, tuple[Ground, ...]] = {
     "read_application_credentials": LOOK_OWN, "create_application_credential": (_own,), "delete_application_credential": OWN,
     "read_access_rules": LOOK_OWN, "delete_access_rule": OWN,
     "get_trust": LOOK_OWN, "list_trusts": READ, "list_own_trusts": LOOK_OWN, "create_trust": (_own,), "delete_trust": OWN,
+    "read_access_tokens": LOOK_OWN, "delete_access_token": OWN,
     "get_limit": (*LOOK, _project_reader), "list_limits": LOOK, "list_revocations": (*READ, _service),
 }  # fmt: skip
 

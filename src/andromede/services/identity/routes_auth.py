@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from msgspec import UNSET
 from sqlalchemy import insert
 
 from andromede.core.clock import now
@@ -14,6 +15,7 @@ from andromede.http.api import Api
 from andromede.http.policy import Level, Policy
 from andromede.http.response import Response
 from andromede.services.identity import auth, describe
+from andromede.services.identity.oauth_signatures import read
 from andromede.services.identity.tables import revocation
 from andromede.services.identity.tokens import Claims, Proof, touch
 from andromede.services.identity.wire import SignIn
@@ -56,8 +58,10 @@ def create_token(ctx: Context, body: SignIn) -> Response:
     are right and the user must give another one.
     """
     signing: auth.Signing = ctx.parts.signing
+    by = body.auth.identity
+    oauth = read(ctx.method, f"{ctx.root}{ctx.path}", ctx.headers.get("authorization")) if by.oauth1 is not UNSET else None
     try:
-        signed = auth.sign_in(signing, body.auth, ctx.headers.get("openstack-auth-receipt"))
+        signed = auth.sign_in(signing, body.auth, ctx.headers.get("openstack-auth-receipt"), oauth)
     except auth.MissingFactors as missing:
         with signing.database.read() as db:
             described = describe.receipt_body(db, missing)

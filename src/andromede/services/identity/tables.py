@@ -253,3 +253,55 @@ revocation = Table(
     Column("before", Moment),
     Column("expires", Moment, nullable=False),  # when no token that it meets can still be valid
 )
+
+endpoint_group = Table(
+    "identity_endpoint_group",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("name", String(255), nullable=False),
+    Column("description", Text),
+    Column("filters", Json, nullable=False),  # any of service_id, region_id and interface
+)
+
+endpoint_filter = Table(
+    "identity_endpoint_filter",
+    metadata,
+    Column("project_id", _ID, _cascade("identity_project.id"), primary_key=True),
+    Column("kind", String(8), primary_key=True),  # endpoint, group
+    Column("target_id", _ID, primary_key=True),
+)
+"""What a project's catalog is limited to; a project without any row has the whole catalog."""
+
+consumer = Table(
+    "identity_consumer",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("description", Text),
+    Column("secret", Text, nullable=False),  # sealed
+    Column("extra", Json, nullable=False),
+)
+"""Programs that users may let act for them (OS-OAUTH1)."""
+
+request_token = Table(
+    "identity_request_token",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("consumer_id", _ID, _cascade("identity_consumer.id"), nullable=False),
+    Column("project_id", _ID, _cascade("identity_project.id"), nullable=False),
+    Column("secret", Text, nullable=False),  # sealed
+    Column("expires", Moment, nullable=False),
+    Column("user_id", _ID, _cascade("identity_user.id")),  # who has let it; NULL until then
+    Column("roles", Json),  # role ids
+    Column("verifier", Text),  # sealed
+)
+
+access_token = Table(
+    "identity_access_token",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("consumer_id", _ID, _cascade("identity_consumer.id"), nullable=False),
+    Column("user_id", _ID, _cascade("identity_user.id"), nullable=False, index=True),
+    Column("trust_id", _ID, _cascade("identity_trust.id"), nullable=False, unique=True),
+    Column("secret", Text, nullable=False),  # sealed
+)
+"""What a consumer may do is a trust of the user's with itself: roles, project and end stand there."""

@@ -4,9 +4,10 @@ A trust may be lent on as often as its `redelegation_count` says, never for long
 ends with what it came from. Source: Identity API v3, "OS-TRUST".
 """
 
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, insert, or_, select, update
 
 from andromede.core.clock import iso_micro_z, now
 from andromede.core.context import Context
@@ -16,7 +17,7 @@ from andromede.services.identity import grants, listing, rights, roles
 from andromede.services.identity.application_credentials import moment_of
 from andromede.services.identity.fields import Fields, boolean, ident, nothing, number
 from andromede.services.identity.rights import Target
-from andromede.services.identity.tables import project, role, trust, user
+from andromede.services.identity.tables import access_token, project, role, trust, user
 from andromede.services.identity.tokens import touch
 
 DEEPEST = 3
@@ -57,7 +58,7 @@ def lent(ctx: Context, row: Any) -> list[dict[str, Any]]:
 
 def find(ctx: Context, trust_id: str, rule: str = "get_trust") -> Any:
     """The row of a trust that the caller may know: its trustor and trustee do. Raises NotFound, Forbidden."""
-    row = ctx.db.execute(select(trust).where(trust.c.id == trust_id, trust.c.deleted.is_(None))).first()
+    row = ctx.db.execute(select(trust).where(trust.c.id == trust_id, _of_users())).first()
     if row is None or (row.expires is not None and row.expires <= now()):
         raise NotFound(f"Could not find trust: {trust_id}.")
     party = row.trustee_id if rule == "get_trust" and ctx.caller.user_id == row.trustee_id else row.trustor_id
@@ -68,7 +69,7 @@ def find(ctx: Context, trust_id: str, rule: str = "get_trust") -> Any:
 def listed(ctx: Context) -> tuple[list[Any], str | None]:
     """The trusts asked for by `trustor_user_id` or `trustee_user_id`; all of them only for who reads everything."""
     trustor, trustee = ctx.query.get("trustor_user_id"), ctx.query.get("trustee_user_id")
-    query = select(trust).where(trust.c.deleted.is_(None), or_(trust.c.expires.is_(None), trust.c.expires > now()))
+    query = select(trust).where(_of_users(), or_(trust.c.expires.is_(None), trust.c.expires > now()))
     if not trustor and not trustee:
         rights.require(ctx, "list_trusts", Target())
     else:
@@ -163,8 +164,30 @@ def _roles(ctx: Context, trustor: str, project_id: str | None, asked: Any, paren
 
 def remove(ctx: Context, trust_id: str) -> None:
     """End a trust, all that was lent on from it, and their tokens."""
-    todo = [find(ctx, trust_id, "delete_trust").id]
+    end(ctx.db, find(ctx, trust_id, "delete_trust").id)
+
+
+def end(db: Connection, trust_id: str) -> None:
+    """The same, whoever asks."""
+    todo = [trust_id]
     while todo:
-        ctx.db.execute(update(trust).where(trust.c.id.in_(todo)).values(deleted=now()))
-        todo = list(ctx.db.scalars(select(trust.c.id).where(trust.c.redelegated_trust_id.in_(todo), trust.c.deleted.is_(None))))
-    touch(ctx.db)
+        db.execute(update(trust).where(trust.c.id.in_(todo)).values(deleted=now()))
+        todo = list(db.scalars(select(trust.c.id).where(trust.c.redelegated_trust_id.in_(todo), trust.c.deleted.is_(None))))
+    touch(db)
+
+
+def lend_oneself(db: Connection, user_id: str, project_id: str, role_ids: list[str], expires: datetime) -> str:
+    """The id of a new trust of a user with itself, which limits what a program does in its name. It is no trust of the API's."""
+    id_ = new_hex_id()
+    db.execute(
+        insert(trust).values(
+            id=id_, trustor_id=user_id, trustee_id=user_id, project_id=project_id, impersonation=True, expires=expires, roles=role_ids,
+            redelegation_count=0, extra={},
+        )
+    )  # fmt: skip
+    return id_
+
+
+def _of_users() -> ColumnElement[bool]:
+    """Trusts that users have made, not those behind access tokens."""
+    return trust.c.deleted.is_(None) & trust.c.id.not_in(select(access_token.c.trust_id))

@@ -53,6 +53,7 @@ class Proofs(Struct):
     token: ByToken | UnsetType = UNSET
     application_credential: ByApplicationCredential | UnsetType = UNSET
     totp: ByUser | UnsetType = UNSET
+    oauth1: dict[str, Any] | UnsetType = UNSET
 
 
 class ProjectRef(Struct):

@@ -15,6 +15,8 @@ from andromede.services.volume.api import admin, api, links, member, reader, tru
 from andromede.services.volume.tables import carrier, message, snapshot, volume
 
 _RESERVED = 0
+_FROZEN = "frozen"
+"""Why a frozen host takes no new volumes, as Cinder says it."""
 
 
 def disabled(ctx: Context) -> dict[str, Any]:
@@ -36,7 +38,7 @@ def _services(ctx: Context) -> list[dict[str, Any]]:
                 "disabled_reason": off.get(one.name) if status == "disabled" else None,
             }  # fmt: skip
             if binary == "cinder-volume":
-                shown |= {"replication_status": "disabled", "active_backend_id": None, "frozen": False}
+                shown |= {"replication_status": "disabled", "active_backend_id": None, "frozen": shown["disabled_reason"] == _FROZEN}
                 if ctx.at_least("3.49"):
                     shown["backend_state"] = state
             out.append(shown)
@@ -92,6 +94,32 @@ def disable_service_with_reason(ctx: Context, body: Service) -> dict[str, Any]:
     if not isinstance(body.disabled_reason, str) or not 1 <= len(body.disabled_reason.strip()) <= 255:
         raise BadRequest("Invalid input for field/attribute disabled_reason. It has 1 to 255 characters.")
     return _switch(ctx, body, off=True, reason=body.disabled_reason)
+
+
+class FrozenHost(Body):
+    """A host of volumes, `NAME` or `NAME@POOL`."""
+
+    host: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+
+
+def _freeze(ctx: Context, body: FrozenHost, *, frozen: bool) -> dict[str, Any]:
+    try:
+        _switch(ctx, Service(host=body.host), off=frozen, reason=_FROZEN if frozen else None)
+    except NotFound as error:
+        raise BadRequest(error.message) from error
+    return {}
+
+
+@api.put("/os-services/freeze", policy=admin("services:freeze"))
+def freeze_host(ctx: Context, body: FrozenHost) -> dict[str, Any]:
+    """Let a host take no new volumes, and show it as frozen; those that it has go on working. Errors: 400 no such host."""
+    return _freeze(ctx, body, frozen=True)
+
+
+@api.put("/os-services/thaw", policy=admin("services:thaw"))
+def thaw_host(ctx: Context, body: FrozenHost) -> dict[str, Any]:
+    """Let a frozen host take volumes again. Errors: 400 no such host."""
+    return _freeze(ctx, body, frozen=False)
 
 
 @api.get("/os-hosts", policy=admin("hosts:list"))

@@ -15,6 +15,7 @@ from andromede.drivers.host import Attached
 from andromede.services.image.service import metadata_of
 from andromede.services.key_manager import service as keys
 from andromede.services.volume import attachments, operations, placing, reconcile, snapshots, types, volumes, waiting
+from andromede.services.volume import for_old_compute as old_compute
 from andromede.services.volume.placing import Carrier, desired, differences, note
 from andromede.services.volume.tables import attachment, snapshot, volume
 
@@ -23,8 +24,8 @@ reconcilers = reconcile.reconcilers
 seed = types.seed
 __all__ = [
     "KINDS", "Carrier", "Disk", "Made", "Seen", "attached", "begin", "create", "desired", "detach", "detaching", "differences", "forget",
-    "found", "hold", "hosts_of", "image_of_snapshot", "kept", "look", "marks_of", "note", "reconcilers", "reimage", "reimaging", "release",
-    "reserve", "seed", "snapshot_of", "sources_of", "state_of", "taken", "usable",
+    "found", "hold", "hosts_of", "image_of_snapshot", "kept", "look", "marks_of", "note", "old_compute", "reconcilers", "reimage", "reimaging",
+    "release", "reserve", "seed", "snapshot_of", "sources_of", "state_of", "taken", "usable",
 ]  # fmt: skip
 taken = placing.taken
 
