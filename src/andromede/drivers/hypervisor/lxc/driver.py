@@ -49,10 +49,10 @@ class Lxc:
 
     def __init__(
         self, root: Path, *, tag: str = "main", namespace: str | None = None, changes: asyncio.Queue[str] | None = None,
-        cgroup_root: Path = Path("/sys/fs/cgroup"),
+        cgroup_root: Path = Path("/sys/fs/cgroup"), ranges: range | None = None,
     ) -> None:  # fmt: skip
         self.changes: asyncio.Queue[str] = asyncio.Queue(maxsize=4096) if changes is None else changes
-        self._store = Store(root)
+        self._store = Store(root) if ranges is None else Store(root, ranges)
         self._tag, self._namespace = tag, namespace
         self._cgroups = Cgroups(tag, cgroup_root)
         self._hierarchies: list[Hierarchy] = self._cgroups.hierarchies
