@@ -1,8 +1,11 @@
 """A cloud with two real hosts on this machine: each with an agent, a switch and a hypervisor of its own, and a tunnel between them."""
 
+import select
+import subprocess
+
 import pytest
 
-from tests.host.test_cloud import bonjour, reachable, until
+from tests.host.test_cloud import address, bonjour, reachable, until
 from tests.host.test_server_life import act, ready, run, wait
 from tests.real import RealCloud
 
@@ -29,6 +32,47 @@ def test_both_hosts_serve_and_are_listed(two):
 
 def place(cloud):
     return cloud.admin.get(f"/compute/v2.1/servers/{bonjour(cloud)['id']}")["server"]["OS-EXT-SRV-ATTR:host"]
+
+
+def live(cloud, target=None, **more):
+    return act(cloud, "os-migrateLive", {"host": target, "block_migration": "auto"}, client=cloud.admin, version="2.30", **more)
+
+
+def test_a_server_moves_while_it_runs(two):
+    server = bonjour(two)
+    reachable(two, server)
+    boot = ready(two)
+    run(two, "echo kept > ~/kept; sync; (while true; do sleep 1; done) > /dev/null 2>&1 & echo $! > ~/pid")
+    talk = subprocess.Popen(
+        two.ssh_words(address(server), "while read line; do echo $line; done"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+    )
+    try:
+        says(talk, "before")
+        before = place(two)
+        live(two)
+        after = place(two)
+        assert {before, after} == {two.home.host, "two"}
+        says(talk, "after")
+        assert ready(two) == boot
+        assert run(two, "cat ~/kept; kill -0 $(cat ~/pid) && echo runs; echo new > ~/new; sync; cat ~/new") == "kept\nruns\nnew"
+        live(two, before)
+        says(talk, "back")
+    finally:
+        talk.kill()
+        talk.wait()
+    assert (place(two), ready(two)) == (before, boot)
+    act(two, "reboot", {"type": "HARD"})
+    assert ready(two) != boot
+    assert run(two, "cat ~/kept ~/new") == "kept\nnew"
+    migrations = two.admin.get(f"/compute/v2.1/os-migrations?instance_uuid={server['id']}&migration_type=live-migration")["migrations"]
+    assert {one["status"] for one in migrations} == {"completed"}
+
+
+def says(talk, word):
+    """The guest answers on the connection that was opened at first."""
+    talk.stdin.write(f"{word}\n")
+    assert select.select([talk.stdout], [], [], 60)[0], "the connection does not answer any more"
+    assert talk.stdout.readline().strip() == word
 
 
 def test_a_server_is_moved_while_it_is_off_and_its_disk_with_it(two):

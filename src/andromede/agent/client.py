@@ -1,5 +1,6 @@
 """The cloud's end of the link to its agents."""
 
+import asyncio
 import contextlib
 import socket
 import threading
@@ -20,10 +21,31 @@ from andromede.agent.protocol import (
     WriteVolume,
     exchange,
 )
-from andromede.core.errors import CloudError, Conflict, Unavailable
+from andromede.core.errors import CloudError, Conflict, DriverError, Unavailable
 from andromede.drivers.host import Desired, Report
 
 _QUICK, _SLOW = 20.0, 60.0
+
+
+async def reach(path: Path, host: str, guest_id: str, what: str) -> socket.socket:
+    """A connection to a guest on another host, through the agent there that listens at `path`. Raises DriverError."""
+
+    def connect() -> socket.socket:
+        link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            link.settimeout(_QUICK)
+            link.connect(str(path))
+            reply = exchange(link, Open(guest_id, what))
+        except OSError as error:
+            link.close()
+            raise DriverError(f"The host {host} does not answer.") from error
+        if isinstance(reply, Refused):
+            link.close()
+            raise DriverError(reply.message)
+        link.settimeout(None)
+        return link
+
+    return await asyncio.to_thread(connect)
 
 
 class AgentHosts:
