@@ -366,7 +366,7 @@ class Fake:
 
     def _end(self, guest_id: str, state: State, fault: str | None) -> None:
         book = self._books[guest_id]
-        if book.state not in _UP:
+        if book.state not in {*_UP, State.ARRIVING}:
             return
         book.state, book.fault = state, fault
         book.by_itself = state is State.CRASHED or not book.asked
