@@ -28,6 +28,7 @@ BODILESS = re.compile(
     r"|PUT /network/v2.0/ports/{port_id}/bindings/{host}/activate"
     r"|POST /compute/v2.1/servers/{server_id}/action (os-start|os-stop|pause|unpause|unlock|forceDelete|suspend|resume|"
     r"confirmResize|revertResize|unrescue|shelve|shelveOffload|restore|injectNetworkInfo)"
+    r"|POST /compute/v2.1/servers/{server_id}/migrations/{migration_id}/action force_complete"
     r"|POST /volume/v3/volumes/{volume_id}/action os-(show_image_metadata|(un)?reserve|(begin|roll)_detaching|force_delete)"
     r"|POST /volume/v3/snapshots/{snapshot_id}/action os-force_delete"
     r"|POST /volume/v3/backups/{backup_id}/action os-force_delete"

@@ -2,8 +2,10 @@
 
 import pytest
 
+from andromede.core.errors import DriverError
+from andromede.services.compute import hosts
 from tests.api.test_servers import V, act, new, show
-from tests.cloud import Cloud
+from tests.cloud import Cloud, until
 
 AGGREGATES = "/compute/v2.1/os-aggregates"
 
@@ -93,6 +95,141 @@ def test_evacuation_from_a_host_that_is_down(two):
     assert (place(two, id_), show(two, id_)["status"]) == (before, "SHUTOFF")
     statuses = {one["status"] for one in two.admin.get("/compute/v2.1/os-migrations").json["migrations"]}
     assert statuses == {"done"}
+
+
+def live(cloud, id_, target=None, status=202, version="2.30"):
+    return act(cloud, id_, "os-migrateLive", {"host": target, "block_migration": "auto"}, client=cloud.admin, status=status, version=version)
+
+
+def guests(cloud):
+    return {name: list(one._books) for name, one in cloud.hypervisors.items()}
+
+
+def test_a_server_moves_while_it_runs(two):
+    id_ = new(two)["id"]
+    before = place(two, id_)
+    act(two, id_, "os-migrateLive", {"host": None, "block_migration": "auto"}, status=403, version="2.30")
+    live(two, id_, before, status=400)
+    live(two, id_, "nowhere", status=400)
+    act(two, id_, "os-migrateLive", {"host": None, "block_migration": False}, client=two.admin, status=400)
+    act(two, id_, "os-migrateLive", {"host": None, "block_migration": "auto", "disk_over_commit": False}, client=two.admin, status=400)
+    started = two.hypervisors[before]._books[id_].started
+    live(two, id_, other(before))
+    assert (place(two, id_), show(two, id_)["status"], show(two, id_)["OS-EXT-STS:power_state"]) == (other(before), "ACTIVE", 1)
+    assert guests(two) == {before: [], other(before): [id_]}
+    assert started
+    assert two.hypervisors[other(before)]._books[id_].guest.disks[0].base is None
+    (port,) = two.admin.get(f"/network/v2.0/ports?device_id={id_}").json["ports"]
+    assert port["binding:host_id"] == other(before)
+    assert len(two.admin.get(f"/network/v2.0/ports/{port['id']}/bindings").json["bindings"]) == 1
+    (migration,) = two.admin.get("/compute/v2.1/os-migrations", headers={V: "compute 2.59"}).json["migrations"]
+    expected = ("completed", "live-migration", before, other(before))
+    assert tuple(migration[key] for key in ("status", "migration_type", "source_compute", "dest_compute")) == expected
+    act(two, id_, "pause")
+    live(two, id_)
+    assert (place(two, id_), show(two, id_)["status"]) == (before, "PAUSED")
+    act(two, id_, "unpause")
+    actions = two.user.get(f"/compute/v2.1/servers/{id_}/os-instance-actions", headers={V: "compute 2.96"}).json["instanceActions"]
+    assert [one["action"] for one in actions] == ["unpause", "live-migration", "pause", "live-migration", "create"]
+
+
+def held(two, id_, verb):
+    """Begin a live migration in which the other host fails `verb` for as long as `release` is not called."""
+    before = place(two, id_)
+    fake = two.hypervisors[before if verb == "reach" else other(before)]
+    real = getattr(fake, verb)
+
+    async def fails(*_arguments):
+        raise DriverError("The host failed, as it was told to.")
+
+    setattr(fake, verb, fails)
+    body = {"os-migrateLive": {"host": None, "block_migration": "auto"}}
+    assert two.admin.post(f"/compute/v2.1/servers/{id_}/action", body, headers={V: "compute 2.30"}).status == 202
+    return lambda: setattr(fake, verb, real)
+
+
+def under_way(two, id_, status):
+    path = f"/compute/v2.1/servers/{id_}/migrations"
+
+    def look():
+        found = two.admin.get(path, headers={V: "compute 2.80"}).json["migrations"]
+        return found and found[0]["status"] == status and found[0]
+
+    return until(look)
+
+
+def test_a_live_migration_is_aborted(two):
+    id_ = new(two)["id"]
+    two.settle()
+    before = place(two, id_)
+    path = f"/compute/v2.1/servers/{id_}/migrations"
+    release = held(two, id_, "ensure")
+    one = under_way(two, id_, "preparing")
+    assert show(two, id_, two.admin)["status"] == "MIGRATING"
+    assert two.admin.get(f"{path}/{one['id']}", headers={V: "compute 2.80"}).json["migration"]["dest_compute"] == other(before)
+    force = {"force_complete": None}
+    assert two.admin.post(f"{path}/{one['id']}/action", force, headers={V: "compute 2.22"}).status == 400
+    assert two.admin.delete(f"{path}/{one['id']}", headers={V: "compute 2.24"}).status == 202
+    two.settle()
+    release()
+    two.settle()
+    assert (place(two, id_), show(two, id_)["status"]) == (before, "ACTIVE")
+    until(lambda: guests(two) == {before: [id_], other(before): []})
+    assert [one["status"] for one in two.admin.get("/compute/v2.1/os-migrations").json["migrations"]] == ["cancelled"]
+    assert two.admin.delete(f"{path}/{one['id']}", headers={V: "compute 2.24"}).status == 404
+    live(two, id_)
+    assert place(two, id_) == other(before)
+
+
+def test_what_has_been_sent_is_the_other_hosts_once_it_can_be_told(two):
+    id_ = new(two)["id"]
+    two.settle()
+    before = place(two, id_)
+    release = held(two, id_, "reach")
+    one = under_way(two, id_, "running")
+    until(lambda: two.hypervisors[before]._books[id_].move.phase == "sent")
+    path = f"/compute/v2.1/servers/{id_}/migrations/{one['id']}"
+    assert two.admin.post(f"{path}/action", {"force_complete": None}, headers={V: "compute 2.22"}).status == 202
+    release()
+    two.settle()
+    assert (place(two, id_), show(two, id_)["status"]) == (other(before), "ACTIVE")
+
+
+def test_a_server_that_cannot_be_sent_stays(two):
+    id_ = new(two)["id"]
+    two.settle()
+    before = place(two, id_)
+    two.hypervisors[before].fail_next("depart", id_)
+    live(two, id_)
+    assert (place(two, id_), show(two, id_)["status"]) == (before, "ACTIVE")
+    until(lambda: guests(two) == {before: [id_], other(before): []})
+    assert [one["status"] for one in two.admin.get("/compute/v2.1/os-migrations").json["migrations"]] == ["error"]
+    (last, _) = two.user.get(f"/compute/v2.1/servers/{id_}/os-instance-actions").json["instanceActions"]
+    assert (last["action"], last["message"]) == ("live-migration", "The host failed, as it was told to.")
+
+
+def test_a_server_is_deleted_on_its_way(two):
+    id_ = new(two)["id"]
+    two.settle()
+    release = held(two, id_, "ensure")
+    under_way(two, id_, "preparing")
+    assert two.user.delete(f"/compute/v2.1/servers/{id_}").status == 204
+    release()
+    two.settle()
+    until(lambda: list(guests(two).values()) == [[], []])
+    with two.database.read() as db:
+        assert hosts.used(db) == {}
+
+
+def test_a_server_with_a_volume_is_not_moved_while_it_runs(two):
+    id_ = new(two)["id"]
+    made = two.user.post("/volume/v3/volumes", {"volume": {"size": 1}}).json["volume"]["id"]
+    two.settle()
+    if two.admin.get(f"/volume/v3/volumes/{made}").json["volume"]["os-vol-host-attr:host"].partition("@")[0] == place(two, id_):
+        body = {"volumeAttachment": {"volumeId": made}}
+        assert two.user.post(f"/compute/v2.1/servers/{id_}/os-volume_attachments", body).status == 200
+        two.settle()
+        assert "volumes" in live(two, id_, status=400).json["badRequest"]["message"]
 
 
 def test_a_migration_with_nowhere_to_go(two):

@@ -97,7 +97,7 @@ def agent(tmp_path):
 
 @pytest.fixture
 def hosts(agent):
-    hosts = AgentHosts({"here": agent.socket})
+    hosts = AgentHosts(lambda: {"here": agent.socket})
     yield hosts
     hosts.close()
 
@@ -225,7 +225,7 @@ def test_a_guest_that_ends_by_itself_is_noticed_at_once(agent, hosts):
 
 def test_a_restarted_agent_goes_on_from_its_ledger(tmp_path):
     first = Agent(tmp_path)
-    hosts = AgentHosts({"here": first.socket})
+    hosts = AgentHosts(lambda: {"here": first.socket})
     hosts.push("here", Desired(generation=7, guests=(wish(),)))
     until(hosts, lambda found, _: GUEST in found and found[GUEST].state is State.RUNNING)
     first.stop()
@@ -271,7 +271,7 @@ def test_metadata_is_published_for_every_address_of_a_guest(agent, hosts):
 
 
 def test_several_hosts_are_waited_for_at_once(agent, tmp_path):
-    hosts = AgentHosts({"here": agent.socket, "away": tmp_path / "nobody"})
+    hosts = AgentHosts(lambda: {"here": agent.socket, "away": tmp_path / "nobody"})
     reports = hosts.wait({"here": 0, "away": 0}, 1)
     assert "here" in reports or reports["away"] is None
     hosts.close()

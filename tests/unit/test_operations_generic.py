@@ -160,6 +160,41 @@ class Evacuations(Servers):
         self.cloud.settle()
 
 
+class Moves(Servers):
+    """A running server that goes to the other host."""
+
+    def __init__(self, cloud):
+        super().__init__(cloud, first=True, begin=self._move, falls="ACTIVE")
+
+    def start(self):
+        change_host(self.cloud, "host-2", enabled=True)
+        super().start()
+
+    def _move(self, _user, id_):
+        headers = {"openstack-api-version": "compute 2.30"}
+        body = {"os-migrateLive": {"host": None, "block_migration": "auto"}}
+        assert self.cloud.admin.post(f"{SERVERS}/{id_}/action", body, headers=headers).status == 202
+
+    def succeeded(self):
+        change_host(self.cloud, "host-2", enabled=False)
+        super().succeeded()
+        self._one_guest()
+
+    def unwound(self):
+        change_host(self.cloud, "host-2", enabled=False)
+        super().unwound()
+        self._one_guest()
+        self._room()
+
+    def _one_guest(self):
+        """It runs on one host, the one that its row names, and nothing is left of its move."""
+        with self.cloud.database.read() as db:
+            row = db.execute(select(server).where(server.c.id == self.id)).one()
+        assert (row.target, row.move) == (None, None)
+        until(lambda: [name for name, one in self.cloud.hypervisors.items() if self.id in one._books] == [row.host])
+        assert self.cloud.hypervisors[row.host]._books[self.id].state == "running"
+
+
 class Imports:
     """An image that is imported from data which was staged."""
 
@@ -253,6 +288,7 @@ SHELVED = (action("shelve"),)
 SCENES = {
     "server.build": [Servers],
     "server.evacuate": [Evacuations],
+    "server.live": [Moves],
     "server.resize": [lambda cloud: Servers(cloud, first=True, begin=RESIZED[0], ends="VERIFY_RESIZE", falls="ACTIVE", ram=128 + 192)],
     "server.confirm": [lambda cloud: Servers(cloud, before=RESIZED, begin=action("confirmResize", status=204), ram=192)],
     "server.revert": [lambda cloud: Servers(cloud, before=RESIZED, begin=action("revertResize"))],

@@ -1,5 +1,6 @@
 """The cloud's end of the link to its agents."""
 
+import asyncio
 import contextlib
 import socket
 import threading
@@ -20,19 +21,46 @@ from andromede.agent.protocol import (
     WriteVolume,
     exchange,
 )
-from andromede.core.errors import CloudError, Conflict, Unavailable
+from andromede.core.errors import CloudError, Conflict, DriverError, Unavailable
 from andromede.drivers.host import Desired, Report
 
 _QUICK, _SLOW = 20.0, 60.0
 
 
-class AgentHosts:
-    """Hosts whose agents listen on Unix sockets. Requests to one host may go on at once, each over a connection of its own."""
+async def reach(path: Path, host: str, guest_id: str, what: str) -> socket.socket:
+    """A connection to a guest on another host, through the agent there that listens at `path`. Raises DriverError."""
 
-    def __init__(self, sockets: Mapping[str, Path]) -> None:
-        self._sockets = dict(sockets)
-        self._idle: dict[str, list[socket.socket]] = {name: [] for name in sockets}
+    def connect() -> socket.socket:
+        link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            link.settimeout(_QUICK)
+            link.connect(str(path))
+            reply = exchange(link, Open(guest_id, what))
+        except OSError as error:
+            link.close()
+            raise DriverError(f"The host {host} does not answer.") from error
+        if isinstance(reply, Refused):
+            link.close()
+            raise DriverError(reply.message)
+        link.settimeout(None)
+        return link
+
+    return await asyncio.to_thread(connect)
+
+
+class AgentHosts:
+    """Hosts whose agents listen on Unix sockets. Requests to one host may go on at once, each over a connection of its own.
+
+    sockets: answers where the agent of each host listens; asked again for a host that is not known yet.
+    """
+
+    def __init__(self, sockets: Callable[[], Mapping[str, Path]]) -> None:
+        self._find, self._sockets = sockets, dict(sockets())
+        self._idle: dict[str, list[socket.socket]] = {}
         self._lock = threading.Lock()
+        self._news = threading.Condition()
+        self._asked: set[str] = set()
+        self._told: dict[str, Report | None] = {}
 
     def push(self, host: str, desired: Desired) -> None:
         """Hand over the full desired set."""
@@ -40,26 +68,29 @@ class AgentHosts:
 
     def wait(self, serials: dict[str, int], timeout: float) -> dict[str, Report | None]:
         """New reports. With several hosts, the first that has news ends the wait."""
-        out: dict[str, Report | None] = {}
-        ready = threading.Condition()
-
-        def ask(host: str, serial: int) -> None:
-            report: Report | None = None
-            with contextlib.suppress(CloudError):
-                report = self._ask(host, Wait(serial, timeout), timeout + _QUICK).report
-            with ready:
-                out[host] = report
-                ready.notify()
-
         if len(serials) == 1:
-            for host, serial in serials.items():
-                ask(host, serial)
-            return out
-        for host, serial in serials.items():
-            threading.Thread(target=ask, args=(host, serial), daemon=True).start()
-        with ready:
-            ready.wait_for(lambda: bool(out), timeout + _QUICK)
-            return dict(out)
+            return {host: self._hear(host, serial, timeout) for host, serial in serials.items()}
+        with self._news:
+            for host, serial in serials.items():  # one question to a host at a time: it goes on while others answer
+                if host not in self._asked:
+                    self._asked.add(host)
+                    threading.Thread(target=self._listen, args=(host, serial, timeout), daemon=True).start()
+            self._news.wait_for(lambda: serials.keys() & self._told.keys(), timeout + _QUICK)
+            out = {host: self._told.pop(host) for host in serials.keys() & self._told.keys()}
+            self._asked -= out.keys()
+        return out
+
+    def _listen(self, host: str, serial: int, timeout: float) -> None:
+        report = self._hear(host, serial, timeout)
+        with self._news:
+            self._told[host] = report
+            self._news.notify_all()
+
+    def _hear(self, host: str, serial: int, timeout: float) -> Report | None:
+        try:
+            return self._ask(host, Wait(serial, timeout), timeout + _QUICK).report
+        except CloudError:
+            return None
 
     def console(self, host: str, guest_id: str) -> bytes:
         """The tail of a guest's serial console."""
@@ -74,7 +105,7 @@ class AgentHosts:
         link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             link.settimeout(_QUICK)
-            link.connect(str(self._sockets[host]))
+            link.connect(str(self._socket(host)))
             reply = exchange(link, Open(guest_id, what))
             if isinstance(reply, Refused):
                 raise Conflict(reply.message)
@@ -117,17 +148,22 @@ class AgentHosts:
         """On an idle connection first (the agent may have been restarted since), then on a new one."""
         try:
             with self._lock:
-                idle = self._idle[host].pop() if self._idle[host] else None
+                idle = self._idle[host].pop() if self._idle.get(host) else None
             if idle is not None:
                 with contextlib.suppress(OSError), self._kept(host, idle):
                     return use(idle)
             link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             with self._kept(host, link):
                 link.settimeout(5)
-                link.connect(str(self._sockets[host]))
+                link.connect(str(self._socket(host)))
                 return use(link)
         except (OSError, KeyError) as error:
             raise Unavailable(f"The host {host} does not answer.") from error
+
+    def _socket(self, host: str) -> Path:
+        if host not in self._sockets:
+            self._sockets = dict(self._find())
+        return self._sockets[host]
 
     @contextlib.contextmanager
     def _kept(self, host: str, link: socket.socket) -> Iterator[None]:
@@ -138,4 +174,4 @@ class AgentHosts:
             raise
         else:
             with self._lock:
-                self._idle[host].append(link)
+                self._idle.setdefault(host, []).append(link)

@@ -23,7 +23,7 @@ from andromede.core.errors import CloudError
 from andromede.drivers.block import Block
 from andromede.drivers.block.fake import FakeBlock
 from andromede.drivers.host import Desired, Report, Wish
-from andromede.drivers.hypervisor import LXC, Guest, Host, Hypervisor, Power, Seen, State
+from andromede.drivers.hypervisor import LXC, Guest, Host, Hypervisor, Power, Reach, Seen, State, unreachable
 from andromede.drivers.network import MetadataEnd, Plug, Plugged, link_local
 
 log = structlog.get_logger("agent")
@@ -62,12 +62,17 @@ class Metadata(Protocol):
 
 
 class HostLoop:
-    """One host. All methods run on one event loop. block: the driver of its volumes; one that keeps books where it has none."""
+    """One host. All methods run on one event loop.
+
+    block: the driver of its volumes; one that keeps books where it has none. reach: how guests on their way are sent to other hosts.
+    """
 
     def __init__(
-        self, folder: Path, hypervisor: Hypervisor, plug: Plug, metadata: Metadata | None = None, block: Block | None = None
-    ) -> None:
-        self._folder, self._hypervisor, self._plug, self._metadata = folder, hypervisor, plug, metadata
+        self, folder: Path, hypervisor: Hypervisor, plug: Plug, metadata: Metadata | None = None, block: Block | None = None,
+        reach: Reach = unreachable,
+    ) -> None:  # fmt: skip
+        hypervisor.reach = reach
+        self._folder, self.hypervisor, self._plug, self._metadata = folder, hypervisor, plug, metadata
         folder.mkdir(parents=True, exist_ok=True, mode=0o711)
         (folder / "drives").mkdir(exist_ok=True, mode=0o700)
         self._ledger = Ledger(folder / "ledger")
@@ -116,15 +121,15 @@ class HostLoop:
 
     async def console(self, guest_id: str) -> bytes:
         """The tail of a guest's console."""
-        return await self._hypervisor.console(guest_id)
+        return await self.hypervisor.console(guest_id)
 
     async def open(self, guest_id: str, what: str) -> socket.socket:
         """A connection to a guest's console."""
-        return await self._hypervisor.open(guest_id, what)
+        return await self.hypervisor.open(guest_id, what)
 
     async def diagnostics(self, guest_id: str) -> dict[str, object]:
         """A guest's counters."""
-        return await self._hypervisor.diagnostics(guest_id)
+        return await self.hypervisor.diagnostics(guest_id)
 
     async def run(self) -> None:
         """Converge until cancelled."""
@@ -149,7 +154,7 @@ class HostLoop:
     async def _listen(self) -> None:
         """Look again at guests that changed by themselves."""
         while True:
-            self._poke(await self._hypervisor.changes.get())
+            self._poke(await self.hypervisor.changes.get())
 
     async def _hear(self) -> None:
         """Keep what guests post as their passwords."""
@@ -176,14 +181,14 @@ class HostLoop:
 
     async def _sweep(self) -> None:
         """Look at everything: the host itself, networks' metadata ends, guests that exist, guests that should."""
-        host, network = await self._hypervisor.host(), await self._serving()
+        host, network = await self.hypervisor.host(), await self._serving()
         if (host, network) != (self._host, self._network):
             self._host, self._network = host, network
             await self._tell()
         if self._desired is None:
             return
         await self._ends(self._desired)
-        seen = await self._hypervisor.observe()
+        seen = await self.hypervisor.observe()
         for one in seen:
             self._volumes.hold(one)
         for guest_id in {one.id for one in seen} | self._wishes.keys():
@@ -283,14 +288,15 @@ class HostLoop:
     async def _converge(self, wish: Wish) -> bool:
         async with self._volumes.using([one.id for one in wish.volumes]):
             guest = await self._prepare(wish)
-            seen = await self._hypervisor.ensure(guest)
+            seen = await self.hypervisor.ensure(guest)
             before = self._seen.get(wish.id)
             await self._see(seen)
         if before is not None and set(before.nics) - set(seen.nics):
             self._sweep_now.set()
         plugged = seen.state not in _PLUGGED or (set(seen.nics) == {nic.port_id for nic in wish.nics} and _served(guest, seen))
         copied = seen.captures.keys() == {one.id for one in wish.captures}
-        return seen.state in _SETTLED[wish.power] and seen.boots == wish.boots and plugged and copied
+        moved = wish.departure is None and wish.arrival is None and seen.move is None
+        return seen.state in _SETTLED[wish.power] and seen.boots == wish.boots and plugged and copied and moved
 
     async def _prepare(self, wish: Wish) -> Guest:
         """What a guest needs around it: image, taps, config drive."""
@@ -298,14 +304,14 @@ class HostLoop:
         if wish.config_drive:
             await asyncio.to_thread(build, drive_path(self._folder, wish.id), wish.files)
         container = wish.hypervisor == LXC
-        owner = 0 if container else await self._hypervisor.owner(wish.id)
+        owner = 0 if container else await self.hypervisor.owner(wish.id)
         for nic in wish.nics:
             plugged = Plugged(port_id=nic.port_id, mac=nic.mac, mtu=nic.mtu, owner=owner, queues=wish.queues, container=container)
             await self._plug.ensure(plugged)
         return guest_of(wish, self._folder, paths, drives_of(wish, self._volumes.wishes, self.block.path))
 
     async def _remove(self, guest_id: str) -> None:
-        await self._hypervisor.remove(guest_id)
+        await self.hypervisor.remove(guest_id)
         await asyncio.to_thread(drive_path(self._folder, guest_id).unlink, missing_ok=True)
         self._seen.pop(guest_id, None)
         self._volumes.free(guest_id)

@@ -7,7 +7,7 @@ from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
 from andromede.agent.host import HostLoop
-from andromede.core.errors import CloudError, Unavailable
+from andromede.core.errors import CloudError, DriverError, Unavailable
 from andromede.drivers.host import Desired, Report
 
 T = TypeVar("T")
@@ -26,6 +26,8 @@ class InsideHosts:
 
     def __init__(self, loops: Mapping[str, HostLoop]) -> None:
         self._loops = dict(loops)
+        for loop in self._loops.values():
+            loop.hypervisor.reach = self._reach
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="hosts", daemon=True)
         self._thread.start()
@@ -82,6 +84,12 @@ class InsideHosts:
         for task in pending:
             task.cancel()
         return {waiting[task]: task.result() for task in done}
+
+    async def _reach(self, host: str, guest_id: str, what: str) -> socket.socket:
+        """From one host to another."""
+        if host not in self._loops:
+            raise DriverError(f"The host {host} does not answer.")
+        return await self._loops[host].open(guest_id, what)
 
     def _find(self, host: str) -> HostLoop:
         if host not in self._loops:

@@ -55,7 +55,7 @@ def guest_of(wish: Wish, folder: Path, paths: Mapping[str, str] | None = None, d
         power=wish.power, boots=wish.boots, soft=wish.soft, firmware=wish.firmware, kernel=_path(kernel, paths), initrd=_path(initrd, paths),
         cmdline=wish.cmdline, config_drive=str(drive_path(folder, wish.id)) if wish.config_drive else None, machine=wish.machine,
         video=wish.video, secure_boot=wish.secure_boot, tpm=wish.tpm, local_time=wish.local_time, huge_pages=wish.huge_pages,
-        captures=wish.captures, hypervisor=wish.hypervisor,
+        captures=wish.captures, hypervisor=wish.hypervisor, departure=wish.departure, arrival=wish.arrival,
     )  # fmt: skip
 
 

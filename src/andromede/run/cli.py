@@ -1,4 +1,4 @@
-"""The command line: `andromede up`, `down`, `status`, `logs`, `doctor`, `destroy`, `operations`, `image`,
+"""The command line: `andromede up`, `down`, `status`, `logs`, `doctor`, `destroy`, `operations`, `image`, `host`,
 `openstack`."""
 
 import os
@@ -165,6 +165,40 @@ def storage_compact(*, home: HomeOption = None) -> None:
     from andromede.run.storage import compact
 
     compact(_home(home))
+
+
+host = App(name="host", help="More hosts of the cloud on this machine.")
+app.command(host)
+
+
+@host.command(name="add")
+def host_add(name: str, /, *, at: Annotated[Path, Parameter(name="--at")], home: HomeOption = None) -> None:
+    """Add the host NAME to the cloud: an agent of its own, with its own switch, guests and volumes.
+
+    Parameters
+    ----------
+    at
+        Directory of the host, such as one on another disk; it is made.
+    """
+    from andromede.run.hosts import add
+
+    add(_home(home), name, at)
+
+
+@host.command(name="list")
+def host_list(*, home: HomeOption = None) -> None:
+    """List the hosts on this machine."""
+    from andromede.run.hosts import listing
+
+    listing(_home(home))
+
+
+@host.command(name="remove")
+def host_remove(name: str, /, *, home: HomeOption = None) -> None:
+    """Take the host NAME away, once it has no servers and no volumes."""
+    from andromede.run.hosts import remove
+
+    remove(_home(home), name)
 
 
 @app.command(help_flags=[], version_flags=[])

@@ -12,14 +12,16 @@ from rich.console import Console
 
 from andromede.core.errors import CloudError
 from andromede.drivers.hypervisor import State
-from andromede.run import drivers, supervisor
+from andromede.run import drivers, members, supervisor
 from andromede.run.home import DEFAULT, USER, Home
 
 out = Console(highlight=False)
 
 
 def down(home: Home, *, servers: bool = False) -> None:
-    """Stop the cloud's processes; with `servers`, its guests and their network too."""
+    """Stop the cloud's processes, those of hosts that were added first; with `servers`, its guests and their network too."""
+    for one in members.members(home):
+        down(one.home, servers=servers)
     pid = supervisor.pid_of(home.run) if home.run.exists() else None
     if pid is not None:
         os.kill(pid, signal.SIGTERM)
@@ -85,15 +87,19 @@ def destroy(home: Home) -> None:
     if not home.path.exists():
         out.print("There is no cloud here.")
         return
+    added = home.added
+    for one in members.members(home):
+        destroy(one.home)
     if home.run.exists():
         down(home)
         asyncio.run(_remove_guests(home))
         _stop_daemons(home)
         if not drivers.fake(home):
             drivers.teardown(home)
-    from andromede.run.first import forget_clouds
+    if not home.added:
+        from andromede.run.first import forget_clouds
 
-    forget_clouds(home)
+        forget_clouds(home)
     for folder in (home.objects, *(each for found in home.object_classes.values() for each in found)):
         shutil.rmtree(folder, ignore_errors=True)
     keep = {"runtime"} if home.path == DEFAULT else set()
@@ -106,6 +112,8 @@ def destroy(home: Home) -> None:
             entry.unlink()
     if not keep:
         home.path.rmdir()
+    if added:
+        return
     _forget_user()
     out.print("[green]✓[/] The cloud is gone")
 

@@ -16,8 +16,8 @@ from andromede.drivers.block import Block
 from andromede.drivers.block.fake import FakeBlock
 from andromede.drivers.hypervisor import LXC, QEMU, Hypervisor
 from andromede.drivers.network import Fabric, Plug
-from andromede.drivers.network.ovn.layout import Layout
-from andromede.run import masquerade
+from andromede.drivers.network.ovn.layout import LONELY, Layout
+from andromede.run import masquerade, members
 from andromede.run.home import Home, ensure_user
 
 GUESTS = 9_999
@@ -40,10 +40,17 @@ def layout(home: Home, *, datapath: str | None = None) -> Layout:
     given = home.settings.network
     public = ipaddress.ip_network(given.public_cidr)
     chosen = datapath or (given.datapath if given.datapath != "auto" else _known_datapath(home))
-    return Layout(
+    cloud, number = home.cloud, members.number(home)
+    others = members.members(cloud)
+    where = Layout(
         state=str(home.path), chassis=home.host, tag=home.tag, uid=uid, gid=gid, datapath=chosen,
-        public=(f"{next(iter(public.hosts()))}/{public.prefixlen}",),
+        public=(f"{next(iter(public.hosts()))}/{public.prefixlen}",), encap_ip=members.tunnel(number) if others else LONELY,
+        joined=tuple(one.home.tag for one in others),
     )  # fmt: skip
+    if not home.added:
+        return where
+    hub = replace(where, state=str(cloud.path), tag=cloud.tag)
+    return replace(where, public=(), joined=(), central=False, southbound=hub.sb, outside=hub.namespace, hub=hub.namespace)
 
 
 def _known_datapath(home: Home) -> str:
@@ -66,7 +73,7 @@ def prepare(home: Home) -> list[Daemon]:
     where = layout(home)
     databases.prepare(where)
     host.make(where)
-    if home.settings.network.masquerade:
+    if home.settings.network.masquerade and not home.added:
         masquerade.ensure(home.tag, where.host_link, home.settings.network.public_cidr, _forward(home))
     else:
         masquerade.remove(home.tag, _forward(home))
@@ -159,5 +166,5 @@ def host_drivers(home: Home, block: Block | None = None) -> tuple[Hypervisor, Pl
     from andromede.drivers.hypervisor.lxc import Lxc
     from andromede.drivers.hypervisor.several import Several
 
-    containers = Lxc(home.host_state / "containers", tag=home.tag, changes=hypervisor.changes)
+    containers = Lxc(home.host_state / "containers", tag=home.tag, changes=hypervisor.changes, ranges=members.container_ranges(home))
     return Several({QEMU: hypervisor, LXC: containers}, hypervisor.changes), OvsPlug(where)

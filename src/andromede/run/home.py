@@ -34,6 +34,22 @@ class Home(msgspec.Struct, frozen=True):
         return cls(path, path / "andromede.toml")
 
     @property
+    def cloud(self) -> "Home":
+        """The cloud that this is a host of: itself, but for a host that was added."""
+        named = self.settings.compute.cloud
+        return Home.at(Path(named)) if named else self
+
+    @property
+    def added(self) -> bool:
+        """Whether this is only a host of the cloud in another directory."""
+        return bool(self.settings.compute.cloud)
+
+    @property
+    def hosts(self) -> Path:
+        """Which hosts were added to this cloud, a file each."""
+        return self.path / "hosts"
+
+    @property
     def tag(self) -> str:
         """`main` for the default cloud, else 7 hex digits: tells the clouds of a machine apart in names of links and namespaces."""
         return "main" if self.path == DEFAULT else hashlib.sha256(str(self.path).encode()).hexdigest()[:7]
@@ -56,7 +72,7 @@ class Home(msgspec.Struct, frozen=True):
     @property
     def secrets_key(self) -> Path:
         """The master key of secrets and encrypted volumes."""
-        return self.keys / "secrets.master"
+        return self.cloud.keys / "secrets.master"
 
     @property
     def volumes(self) -> Path:
@@ -159,18 +175,21 @@ class Home(msgspec.Struct, frozen=True):
     def _make(self, uid: int, gid: int) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
         self.path.chmod(0o711)
-        ours = {self.path / "db": 0o700, self.keys: 0o700, self.images: 0o750, self.objects: 0o700}
+        added = self.added
+        ours = {} if added else {self.path / "db": 0o700, self.keys: 0o700, self.images: 0o750, self.objects: 0o700}
         roots = {self.logs: 0o700, self.cache: 0o700, self.secrets: 0o700, self.host_state: 0o711, self.volumes: 0o711}
-        for folder in (each for found in self.object_classes.values() for each in found):
+        for folder in (each for found in self.object_classes.values() for each in found if not added):
             folder.parent.mkdir(exist_ok=True)
             os.chown(folder.parent, uid, gid)
             ours[folder] = 0o700
-        for folder, mode in {**ours, **roots, self.run: 0o770}.items():
+        shared = {self.run: 0o770, self.hosts: 0o750}
+        for folder, mode in {**ours, **roots, **shared}.items():
             folder.mkdir(exist_ok=True)
             folder.chmod(mode)
         for folder in ours:
             os.chown(folder, uid, gid)
-        os.chown(self.run, 0, gid)
+        for folder in shared:
+            os.chown(folder, 0, gid)
 
 
 def ensure_user() -> tuple[int, int]:

@@ -21,6 +21,8 @@ class _Network(msgspec.Struct):
 
 def controllers(home: Home) -> list[Daemon]:
     """What needs nothing of this host: it connects to daemons when it first needs one, and takes the longest to load."""
+    if home.added:
+        return []
     given = home.settings.api
     host = "127.0.0.1" if given.listen in ("0.0.0.0", "::") else given.listen  # noqa: S104
     return [

@@ -123,14 +123,25 @@ def agent(home: Home) -> None:
 async def _agent(home: Home, metadata: Any) -> None:
     import asyncio
 
+    from andromede.agent.client import reach
     from andromede.agent.host import HostLoop
     from andromede.agent.server import serve
+    from andromede.core.errors import DriverError
+    from andromede.run import members
     from andromede.run.drivers import host_drivers, volumes
 
     began = monotonic()
     block = volumes(home)
     hypervisor, plug = host_drivers(home, block)
-    loop = HostLoop(home.host_state, hypervisor, plug, metadata, block)
+
+    async def to_other(host: str, guest_id: str, what: str) -> Any:
+        """What this host sends to another."""
+        path = members.sockets(home.cloud).get(host)
+        if path is None:
+            raise DriverError(f"The host {host} is not known here.")
+        return await reach(path, host, guest_id, what)
+
+    loop = HostLoop(home.host_state, hypervisor, plug, metadata, block, to_other)
     ending = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ending.set)

@@ -93,6 +93,8 @@ class Compute(Section):
 
     host: str = ""
     """Name of this host; the machine's own when empty."""
+    cloud: str = ""
+    """Directory of the cloud that this one is a host of, as `andromede host add` writes it; a cloud of its own when empty."""
     zone: str = "nova"
     """Availability zone of this host."""
     hypervisor: str = "qemu"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from andromede.core.errors import CloudError
-from andromede.run import supervisor
+from andromede.run import members, supervisor
 from andromede.run.home import Home, ensure_user
 from andromede.run.settings import Settings
 
@@ -49,6 +49,9 @@ class Steps:
 
 def up(home: Home) -> None:
     """Bring the cloud up. Raises CloudError with what to do where that is not possible."""
+    if home.added:
+        start_host(home)
+        return
     settings = home.settings
     running = supervisor.pid_of(home.run) if home.run.exists() else None
     first = not (home.secrets / "ready").exists()
@@ -73,6 +76,8 @@ def up(home: Home) -> None:
         steps = Steps()
     with steps.step("Processes and network") as tell:
         _await(home, tell)
+    for one in members.members(home):
+        start_host(one.home)
     if first:
         from andromede.run.first import first_things
 
@@ -82,6 +87,15 @@ def up(home: Home) -> None:
     keep_clouds(home)
     summary(home, steps.out)
     greet(home, steps, steps.out, 60.0 if first else 30.0)
+
+
+def start_host(home: Home) -> None:
+    """Start a host that was added to a cloud, where it does not run. Raises CloudError."""
+    if not home.run.exists() or supervisor.pid_of(home.run) is None:
+        home.make()
+        supervisor.end_orphans(home.run)
+        _start(home)
+    _await(home, lambda _text, _part: None)
 
 
 def as_user(work: Callable[[], None]) -> None:

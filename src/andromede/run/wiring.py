@@ -17,7 +17,7 @@ from andromede.engine.client import Operations, SocketWaker, Waker
 from andromede.engine.engine import Engine, process_name, purge
 from andromede.engine.metrics import Teller
 from andromede.engine.model import Kind, Reconciler
-from andromede.run import object_settings
+from andromede.run import members, object_settings
 from andromede.run.home import Home
 from andromede.run.settings import Settings
 from andromede.services.compute import hosts
@@ -126,7 +126,7 @@ def app(parts: Parts, *, public_url: str, threads: int = 12) -> "App":
 
 def _common(home: Home, database: Database, waker: Waker) -> dict[str, Any]:
     """What both processes are made of."""
-    hosts = AgentHosts({home.host: home.agent_socket})
+    hosts = AgentHosts(lambda: members.sockets(home))
     return {
         "database": database, "settings": home.settings, "waker": waker, "hosts": hosts, "images": ImageStore(home.images),
         "sealer": from_file(home.secrets_key),

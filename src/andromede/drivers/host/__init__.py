@@ -10,7 +10,7 @@ from typing import Protocol
 import msgspec
 
 from andromede.drivers import block
-from andromede.drivers.hypervisor import QEMU, Capture, Host, Power, Seen
+from andromede.drivers.hypervisor import QEMU, Arrival, Capture, Departure, Host, Power, Seen
 from andromede.drivers.network import MetadataEnd
 
 
@@ -98,6 +98,8 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     huge_pages: bool = False
     queues: int = 1
     hypervisor: str = QEMU
+    departure: Departure | None = None
+    arrival: Arrival | None = None
 
 
 class Desired(msgspec.Struct, frozen=True, kw_only=True):

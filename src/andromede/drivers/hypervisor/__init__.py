@@ -15,6 +15,11 @@ to let go of one that is taken away, and keeps it until it does; `Seen.drives` t
 Network cards follow the description of a running guest too. A guest has to let go of a card that is taken away; one that does
 not is cut from the network after a while all the same. The tap of a card must stay until `Seen.nics` holds it no more.
 
+A running guest goes to another host in two halves, each asked for by a description. There, one with an `arrival` is made, empty and
+waiting (ARRIVING). Here, one with a `departure` tells what machine it is (DESCRIBED), and where `to` names the other host sends disks and
+memory there (SENDING). Once all has been sent (SENT) it does not run here again unless `back` says so; the other half is told, and runs (GONE).
+A departure that is not asked for any more before that is taken back, and the guest goes on here. `reach` is how one half speaks to the other.
+
 A SUSPENDED guest takes no memory of the host: what it held is on disk, and RUNNING at the same `boots` goes on from there.
 A higher `boots` starts it afresh, and STOPPED forgets it. Disks that a description holds no more are deleted when the guest is
 started next, so that one can be made from a point of another (`Disk.past`).
@@ -22,10 +27,13 @@ started next, so that one can be made from a point of another (`Disk.past`).
 
 import asyncio
 import socket
+from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import Protocol
 
 import msgspec
+
+from andromede.core.errors import DriverError
 
 MOST_NICS = 16
 """The most network cards that a guest can have, so that there is room for each even if all are plugged while it runs."""
@@ -60,7 +68,49 @@ class State(StrEnum):
     SUSPENDED = "suspended"
     STOPPING = "stopping"
     CRASHED = "crashed"
+    ARRIVING = "arriving"
     ABSENT = "absent"
+
+
+class Phase(StrEnum):
+    """How far a guest has come on its way to another host."""
+
+    DESCRIBED = "described"
+    SENDING = "sending"
+    SENT = "sent"
+    GONE = "gone"
+
+
+class Departure(msgspec.Struct, frozen=True, kw_only=True):
+    """A running guest goes to another host. id: names the move. to: the host, once that waits for it. back: it goes on here after all.
+
+    force: it stands still while its memory is sent, if that has not come to an end yet.
+    """
+
+    id: str
+    to: str = ""
+    force: bool = False
+    back: bool = False
+
+
+class Arrival(msgspec.Struct, frozen=True, kw_only=True):
+    """A guest comes from another host. machine: what that told of it (`Move.machine`), in the driver's own words."""
+
+    id: str
+    machine: bytes
+
+
+class Move(msgspec.Struct, frozen=True, kw_only=True):
+    """How a departure stands. Bytes of its memory (`done` of `total`) and its disks. fault: why it cannot be; the guest goes on here."""
+
+    id: str
+    phase: Phase
+    machine: bytes = b""
+    done: int = 0
+    total: int = 0
+    disk_done: int = 0
+    disk_total: int = 0
+    fault: str = ""
 
 
 class Disk(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,6 +224,8 @@ class Guest(msgspec.Struct, frozen=True, kw_only=True):
     huge_pages: bool = False
     captures: tuple[Capture, ...] = ()
     hypervisor: str = QEMU
+    departure: Departure | None = None
+    arrival: Arrival | None = None
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):
@@ -200,6 +252,11 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     nics: tuple[str, ...] = ()
     captures: dict[str, str] = {}
     drives: tuple[Held, ...] = ()
+    move: Move | None = None
+
+
+Reach = Callable[[str, str, str], Awaitable[socket.socket]]
+"""(host, guest id, what): the same as `Hypervisor.open` on another host."""
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):
@@ -231,6 +288,7 @@ class Hypervisor(Protocol):
     """
 
     changes: asyncio.Queue[str]
+    reach: Reach
 
     async def host(self) -> Host:
         """What this host offers now."""
@@ -254,6 +312,7 @@ class Hypervisor(Protocol):
         """A connection to a running guest's `serial` line or `vnc` display (RFB without a password), the caller's to close.
 
         Raises DriverError (409) when it does not run or has no such thing. A serial line has one reader: the last to come.
+        For the host that an ARRIVING guest comes from: `disk N`, `memory`, and `finish`, which is answered once it runs.
         """
 
     async def diagnostics(self, guest_id: str) -> dict[str, object]:
@@ -261,3 +320,8 @@ class Hypervisor(Protocol):
 
     async def close(self) -> None:
         """Let go of sockets and tasks; guests go on."""
+
+
+async def unreachable(host: str, _guest_id: str, _what: str) -> socket.socket:
+    """For hosts that know no other."""
+    raise DriverError(f"The host {host} cannot be reached from here.")

@@ -20,7 +20,21 @@ from andromede.core.errors import DriverError
 from andromede.core.ids import is_id
 from andromede.core.units import GIB, KIB, MIB
 from andromede.drivers.block.fake import FakeBlock
-from andromede.drivers.hypervisor import SECURE_BOOT, TPM, TRAIT, Guest, Held, Host, Power, Seen, State
+from andromede.drivers.hypervisor import (
+    SECURE_BOOT,
+    TPM,
+    TRAIT,
+    Guest,
+    Held,
+    Host,
+    Move,
+    Phase,
+    Power,
+    Reach,
+    Seen,
+    State,
+    unreachable,
+)
 from andromede.drivers.hypervisor.checks import check, check_id
 
 _KEPT = 100 * KIB
@@ -49,6 +63,7 @@ class _Book(msgspec.Struct, kw_only=True):
     console: bytes = b""
     captures: dict[str, str] = {}
     parts: dict[str, str] = {}
+    move: Move | None = None
 
 
 class Fake:
@@ -72,6 +87,7 @@ class Fake:
         disk: int = 4096 * GIB,
     ) -> None:
         self.changes: asyncio.Queue[str] = asyncio.Queue(maxsize=4096)
+        self.reach: Reach = unreachable
         self.limits = "Nothing is limited: no guest runs."
         self._folder, self._letting_go, self.block = state_dir, letting_go, block
         self._uid_base, self._booted = uid_base, int(time.time())
@@ -144,7 +160,11 @@ class Fake:
         self._fail("ensure", guest.id)
         book = self._book(guest.id)
         stale = guest.boots > book.boots
-        if guest.power is Power.SUSPENDED and not stale:
+        if guest.arrival is not None and book.state in (State.ABSENT, State.ARRIVING):
+            book.guest, book.boots, book.state = guest, guest.boots, State.ARRIVING
+        elif book.state in _UP and await self._depart(guest, book):
+            pass
+        elif guest.power is Power.SUSPENDED and not stale:
             if book.state in _UP:
                 book.guest, book.state, book.started = guest, State.SUSPENDED, 0.0
         elif guest.power is Power.STOPPED:
@@ -199,6 +219,11 @@ class Fake:
         check_id(guest_id)
         self._fail("open", guest_id)
         book = self._books.get(guest_id)
+        if book is not None and book.guest is not None and what == "finish" and book.state in (State.ARRIVING, State.RUNNING):
+            self._arrive(book)
+            ours, theirs = socket.socketpair()
+            theirs.close()
+            return ours
         if book is None or book.state not in _UP or what not in ("serial", "vnc"):
             raise DriverError("The server does not run, so it has no console.", status=409)
         ours, theirs = socket.socketpair()
@@ -234,6 +259,42 @@ class Fake:
 
     async def close(self) -> None:
         """Nothing to let go of."""
+
+    async def _depart(self, guest: Guest, book: _Book) -> bool:
+        """One phase a call; whether nothing else is to be done with the guest meanwhile."""
+        going, move = guest.departure, book.move
+        sent = move is not None and move.phase in (Phase.SENT, Phase.GONE)
+        if sent and not (going is not None and going.back):
+            if move is not None and move.phase is Phase.SENT and going is not None:
+                (await self.reach(going.to, guest.id, "finish")).close()
+                book.move = Move(id=going.id, phase=Phase.GONE)
+            return True
+        if going is None or going.back:
+            if sent:
+                book.state = State.PAUSED if guest.power is Power.PAUSED else State.RUNNING
+            book.move = None
+            return False
+        if not going.to or move is None or move.id != going.id:
+            book.move = Move(id=going.id, phase=Phase.DESCRIBED, machine=b"fake")
+        elif (error := self._failures.pop(("depart", guest.id), None)) is not None:
+            book.move = Move(id=going.id, phase=Phase.DESCRIBED, fault=error.message)
+        elif not move.fault:
+            sending, whole = move.phase is Phase.DESCRIBED, guest.memory
+            book.move = Move(id=going.id, phase=Phase.SENDING if sending else Phase.SENT, done=whole // 2 if sending else whole, total=whole)
+            book.state = book.state if sending else State.PAUSED
+        return bool(going.to)
+
+    def _arrive(self, book: _Book) -> None:
+        if book.guest is None or book.state is State.RUNNING:
+            return
+        power, count = book.guest.power, book.guest.boots
+        book.state = State.PAUSED if power is Power.PAUSED else State.RUNNING
+        book.boots, book.started, book.by_itself = count, time.time(), False
+        book.nics = tuple(nic.port_id for nic in book.guest.nics)
+        self._take_drives(book.guest, book)
+        self._save(book)
+        with contextlib.suppress(asyncio.QueueFull):
+            self.changes.put_nowait(book.id)
 
     def _copy(self, guest: Guest, book: _Book) -> None:
         """Copies are whole at the next call after the first, so that somebody can see them under way."""
@@ -309,7 +370,7 @@ class Fake:
 
     def _end(self, guest_id: str, state: State, fault: str | None) -> None:
         book = self._books[guest_id]
-        if book.state not in _UP:
+        if book.state not in {*_UP, State.ARRIVING}:
             return
         book.state, book.fault = state, fault
         book.by_itself = state is State.CRASHED or not book.asked
@@ -354,9 +415,11 @@ class Fake:
 
 def _seen(book: _Book) -> Seen:
     nics, drives = (book.nics, book.drives) if book.state in _UP else ((), ())
+    if book.state is State.ARRIVING and book.guest is not None:
+        nics = tuple(nic.port_id for nic in book.guest.nics)
     return Seen(
         id=book.id, state=book.state, boots=book.boots, started=book.started, fault=book.fault, nics=nics, drives=drives,
-        captures=dict(book.captures),
+        captures=dict(book.captures), move=book.move,
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from andromede.core.errors import DriverError
-from andromede.drivers.hypervisor import TRAIT, Guest, Host, Hypervisor, Seen
+from andromede.drivers.hypervisor import TRAIT, Guest, Host, Hypervisor, Reach, Seen
 
 
 class Several:
@@ -18,6 +18,16 @@ class Several:
         self._drivers = dict(drivers)
         self._first = next(iter(self._drivers.values()))
         self._where: dict[str, Hypervisor] = {}
+
+    @property
+    def reach(self) -> Reach:
+        """As `Hypervisor.reach`."""
+        return self._first.reach
+
+    @reach.setter
+    def reach(self, reach: Reach) -> None:
+        for driver in self._drivers.values():
+            driver.reach = reach
 
     async def host(self) -> Host:
         """As `Hypervisor.host`."""

@@ -76,7 +76,8 @@ class Port(msgspec.Struct, frozen=True, kw_only=True):
 
     parent: the port whose guest this is a port of, in VLAN `segment` of its card.
     security: whether addresses are held to `mac`, `fixed` and `pairs` ((mac, cidr)) and `groups` apply.
-    host: the chassis it is bound to, None when unbound. dhcp_options: extra (name, value) for this port alone.
+    host: the chassis it is bound to, None when unbound. next: the one that its guest is about to come to; traffic goes there too from
+    when the guest announces itself there. dhcp_options: extra (name, value) for this port alone.
     """
 
     id: str
@@ -88,6 +89,7 @@ class Port(msgspec.Struct, frozen=True, kw_only=True):
     groups: tuple[str, ...] = ()
     enabled: bool = True
     host: str | None = None
+    next: str | None = None
     metadata: bool = False
     hostname: str = ""
     dhcp_options: tuple[tuple[str, str], ...] = ()

@@ -16,7 +16,7 @@ from andromede.services.image.service import ARCHIVE
 ISOLATION, MACHINE = "andromede:isolation", "vm"
 _CANNOT = {
     "suspend": "be suspended to disk", "rescue": "be rescued", "createImage": "be made an image of", "createBackup": "be backed up",
-    "shelve": "be shelved", "migrate": "be moved to another host", "evacuate": "be moved to another host", "attach_volume": "have volumes",
+    "shelve": "be shelved", "attach_volume": "have volumes", **dict.fromkeys(("migrate", "os-migrateLive", "evacuate"), "be moved to another host"),
 }  # fmt: skip
 
 

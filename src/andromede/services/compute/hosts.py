@@ -1,11 +1,12 @@
 """Hosts: choosing one for a server, telling each what it should have, and writing down what it is seen to have."""
 
+import base64
 import threading
 from collections.abc import Iterable
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, insert, or_, select, update
 
 from andromede.core.clock import now
 from andromede.core.context import Parts
@@ -15,7 +16,7 @@ from andromede.core.units import GIB, MIB
 from andromede.db.base import chunks
 from andromede.db.engine import Database
 from andromede.drivers.host import Desired, Image, Nic, Report, Rescue, Wish
-from andromede.drivers.hypervisor import Capture, Power, Seen, State
+from andromede.drivers.hypervisor import Arrival, Capture, Departure, Power, Seen, State
 from andromede.engine.client import Operations
 from andromede.engine.model import Reconciler
 from andromede.services.compute import devices, documents, inventory, machine
@@ -70,14 +71,14 @@ class Wishes:
     def of(self, db: Connection, name: str) -> Desired:
         """All that a host should have."""
         one = db.execute(select(host).where(host.c.name == name)).one()
-        here = (server.c.host == name, server.c.placed, server.c.deleted.is_(None))
-        rows = db.execute(select(server.c.id, server.c.updated, server.c.boots, server.c.power).where(*here)).all()
+        here = (or_(server.c.host == name, server.c.target == name), server.c.placed, server.c.deleted.is_(None))
+        rows = db.execute(select(server.c.id, server.c.updated, server.c.boots, server.c.power, server.c.host, server.c.move).where(*here)).all()
         ports = network.marks_of(db, [row.id for row in rows])
         disks = devices.marks_of(db, [row.id for row in rows])
         marks = {row.id: (one.zone, tuple(row), ports.get(row.id), disks.get(row.id)) for row in rows}
         before = self._made.get(name, {})
         made = {id_: before[id_] for id_, mark in marks.items() if id_ in before and before[id_][0] == mark}
-        made |= {wish.id: (marks[wish.id], wish) for wish in _wishes(db, marks.keys() - made.keys(), one.zone)}
+        made |= {wish.id: (marks[wish.id], wish) for wish in _wishes(db, marks.keys() - made.keys(), one)}
         self._made[name] = made
         wishes = tuple(made[row.id][1] for row in rows)
         networks = {nic.network_id for wish in wishes for nic in wish.nics}
@@ -85,16 +86,26 @@ class Wishes:
         return Desired(generation=one.generation, guests=wishes, metadata=ends, volumes=volume.desired(db, name))
 
 
-def _wishes(db: Connection, ids: Iterable[str], zone: str) -> list[Wish]:
+def _wishes(db: Connection, ids: Iterable[str], where: Any) -> list[Wish]:
     out: list[Wish] = []
     for some in chunks(sorted(ids)):
         rows = db.execute(select(server).where(server.c.id.in_(some))).mappings().all()
         ports = network.ports_of(db, some)
         disks = devices.of_servers(db, some)
         for row in rows:
-            wish = _wish(row, ports.get(row["id"], []), zone, devices.described(disks.get(row["id"], [])))
+            wish = _wish(row, ports.get(row["id"], []), where.zone, devices.described(disks.get(row["id"], [])))
+            if row["move"] is not None:
+                wish = msgspec.structs.replace(wish, **_on_its_way(row["move"], comes=row["host"] != where.name))
             out.append(msgspec.structs.replace(wish, volumes=devices.wishes(db, disks.get(row["id"], []))))
     return out
+
+
+def _on_its_way(move: dict[str, Any], *, comes: bool) -> dict[str, Any]:
+    """A server that goes from host to host; where it comes to, its disks are made empty: all of them is sent."""
+    if comes:
+        return {"arrival": Arrival(id=move["id"], machine=base64.b64decode(move["machine"])), "image": None}
+    told = {name: move[name] for name in ("to", "force", "back") if name in move}
+    return {"departure": Departure(id=move["id"], **told)}
 
 
 def root_of(server_id: str, number: int) -> str:
@@ -232,7 +243,8 @@ class Observer:
                 if facts != row.facts or report.generation != row.seen_generation or not alive(row) or row.seen < now() - ALIVE / 4:
                     db.execute(update(host).where(host.c.id == row.id).values(values))
                 if fresh:
-                    known = select(server.c.id).where(server.c.host == name, server.c.seen_state != "absent", server.c.deleted.is_(None))
+                    here = or_((server.c.host == name) & (server.c.seen_state != "absent"), server.c.target == name)
+                    known = select(server.c.id).where(here, server.c.deleted.is_(None))
                     gone.extend(id_ for id_ in db.scalars(known) if id_ not in seen)
                 for one in altered:
                     self._write(db, name, one)
@@ -252,9 +264,15 @@ class Observer:
 
     def _write(self, db: Connection, name: str, one: Seen) -> None:
         """Observed columns; and a guest that ended by itself, with nothing under way, is a stopped server."""
-        row = db.execute(select(server).where(server.c.id == one.id, server.c.host == name)).first()
+        row = db.execute(select(server).where(server.c.id == one.id, or_(server.c.host == name, server.c.target == name))).first()
         if row is None:
             return
+        if row.host != name:
+            _note_move(db, row, target={"state": str(one.state), "fault": one.fault})
+            return
+        move = msgspec.to_builtins(one.move)
+        if move != (row.seen_move or {}).get("source"):
+            _note_move(db, row, source=move)
         devices.note(db, one)
         values: dict[str, Any] = {"seen_state": str(one.state), "seen_boots": one.boots, "seen_fault": one.fault}
         if one.captures or row.seen_captures:
@@ -266,8 +284,14 @@ class Observer:
         db.execute(update(server).where(server.c.id == row.id).values(values))
 
     def _write_gone(self, db: Connection, name: str, ids: Iterable[str]) -> None:
+        for row in db.execute(select(server).where(server.c.id.in_(list(ids)), server.c.target == name)).all():
+            _note_move(db, row, target=None)
         db.execute(update(server).where(server.c.id.in_(list(ids)), server.c.host == name).values(seen_state="absent", seen_fault=None))
         devices.unseen(db, ids)
+
+
+def _note_move(db: Connection, row: Any, **seen: Any) -> None:
+    db.execute(update(server).where(server.c.id == row.id).values(seen_move={**(row.seen_move or {}), **seen}))
 
 
 def reconcilers(parts: Parts) -> list[Reconciler]:

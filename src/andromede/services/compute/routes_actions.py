@@ -13,7 +13,7 @@ from andromede.core.context import Context
 from andromede.core.errors import BadRequest, Conflict, NotFound
 from andromede.core.ids import is_id
 from andromede.http import paging
-from andromede.services.compute import servers
+from andromede.services.compute import hosts, operations, servers
 from andromede.services.compute.api import admin, api, reader
 from andromede.services.compute.tables import action, action_event, migration, server
 
@@ -227,5 +227,26 @@ def _one(ctx: Context, server_id: str, migration_id: str) -> Any:
 @api.delete(_MIGRATIONS + "/{migration_id}", policy=admin("servers:migrations:delete"), status=202, versions=("2.24", None))
 def abort_migration(ctx: Context, server_id: str, migration_id: str) -> None:
     """Take back a live migration. 409 where it cannot be stopped any more."""
-    _one(ctx, server_id, migration_id)
-    raise Conflict(f"Migration {migration_id} of server {server_id} is too far to be stopped.")
+    row = _one(ctx, server_id, migration_id)
+    _tell(ctx, server_id, row, "abort")
+
+
+@api.action(_MIGRATIONS + "/{migration_id}/action", "force_complete", policy=admin("servers:migrations:force_complete"), versions=("2.22", None))
+def force_migration(ctx: Context, server_id: str, migration_id: str) -> None:
+    """Have a server stand still until its live migration is over. 409 where it is not being sent."""
+    row = _one(ctx, server_id, migration_id)
+    if row["status"] != "running":
+        raise BadRequest(f"Migration {migration_id} state of instance {server_id} is {row['status']}. Cannot 'force_complete' it.")
+    _tell(ctx, server_id, row, "force")
+
+
+def _tell(ctx: Context, server_id: str, row: Any, what: str) -> None:
+    """Put a wish into what is kept of a server's move. Raises Conflict where the move is over."""
+    one = ctx.db.execute(select(server).where(server.c.id == server_id)).one()
+    if row["status"] == "queued" and one.move is None:
+        raise Conflict(f"Migration {row['id']} of server {server_id} has not begun yet.")
+    if one.move is None or one.move["id"] != row["uuid"]:
+        raise Conflict(f"Migration {row['id']} of server {server_id} is too far to be changed.")
+    operations.write(ctx.db, server_id, move={**one.move, what: True})
+    hosts.changed(ctx.db, ctx.parts.operations, one.host)
+    ctx.parts.operations.hurry(ctx.db, server_id)

@@ -3,17 +3,19 @@
 import secrets
 from typing import Any
 
+from msgspec import UNSET
 from sqlalchemy import select
 
 from andromede.core.context import Context
 from andromede.core.errors import BadRequest, Conflict
 from andromede.http.response import Response
-from andromede.services.compute import hosts, life, operations
+from andromede.services.compute import devices, hosts, life, operations
 from andromede.services.compute.api import admin, api
 from andromede.services.compute.operations import moves
 from andromede.services.compute.tables import host
-from andromede.services.compute.wire import Evacuate, Migrate
+from andromede.services.compute.wire import Evacuate, Migrate, MigrateLive
 
+_TRUTHS = ("true", "false", "1", "0", "on", "off", "yes", "no", "t", "f", "y", "n")
 _ACTION = "/servers/{server_id}/action"
 
 
@@ -44,6 +46,36 @@ def migrate_server(ctx: Context, server_id: str, body: Migrate | None = None) ->
     migration = moves.begin(ctx.db, row, "migration", user_id=ctx.caller.user_id)
     memo = {"flavor": row["flavor"], "migration": migration, "avoid": True, "wanted": target and found}
     life.submit(ctx, row, operations.RESIZE, "migrate", "resize_prep", memo)
+
+
+@api.action(_ACTION, "os-migrateLive", policy=admin("os-migrate-server:migrate_live"))
+def migrate_server_live(ctx: Context, server_id: str, body: MigrateLive) -> None:
+    """Move a running server to another host, with its memory and its disk; it runs all the while.
+
+    Errors: 400 a host that is not there, or no other than its own, or a server that has volumes or is rescued; 409 a state that does not allow it.
+    """
+    row = life.mine(ctx, server_id, "os-migrateLive", "active", "paused")
+    _said(ctx, body)
+    if devices.of_servers(ctx.db, [server_id]):
+        raise BadRequest(f"Migration pre-check error: instance {server_id} has volumes, which are on its host: detach them first.")
+    target = _target(ctx, row, body.host)
+    try:
+        hosts.choose(ctx.db, life.plain(row), avoid=row["host"], target=target)
+    except Conflict as error:
+        raise BadRequest("No valid host was found. There is no other host with room for the server.") from error
+    migration = moves.begin(ctx.db, row, "live-migration", user_id=ctx.caller.user_id, status="queued")
+    life.submit(ctx, row, operations.LIVE, "live-migration", "migrating", {"migration": migration, "wanted": target})
+
+
+def _said(ctx: Context, body: MigrateLive) -> None:
+    """Raise BadRequest for values that the version of the request does not have."""
+    texts = ("auto",) if ctx.at_least("2.25") else ()
+    if not ctx.at_least("2.25") and body.disk_over_commit is UNSET:
+        raise BadRequest("Invalid input for field/attribute os-migrateLive. 'disk_over_commit' is a required property")
+    for name in ("block_migration", "disk_over_commit", "force"):
+        value = getattr(body, name)
+        if isinstance(value, str) and value.lower() not in (*texts, *_TRUTHS):
+            raise BadRequest(f"Invalid input for field/attribute {name}. Value: {value}. '{value}' is not valid here.")
 
 
 @api.action(_ACTION, "evacuate", status=200, policy=admin("os-evacuate"))

@@ -128,6 +128,9 @@ server = Table(
     Column("rescue", Json),  # the image it is rescued with, and where that is plugged in
     Column("captures", Json),  # image id to where a copy of the root disk is to be put
     Column("seen_captures", Json),  # image id to a fault, or an empty text where the copy is whole
+    Column("target", String(255), index=True),  # the host that it is on its way to while it runs
+    Column("move", Json),  # what both hosts are told of that
+    Column("seen_move", Json),  # what they say of it: `source`, `target`
     Column("shelved_image", _ID),
     Column("reclaim", Moment),  # when a server that was deleted softly goes for good
     Column("launched", Moment),

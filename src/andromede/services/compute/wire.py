@@ -338,6 +338,15 @@ class Migrate(Body, kw_only=True):
     host: Annotated[str | None, since("2.56")] | UnsetType = UNSET
 
 
+class MigrateLive(Body, kw_only=True):
+    """The os-migrateLive action. Disks are always sent, whatever `block_migration` says: no two hosts share any."""
+
+    host: Annotated[str, msgspec.Meta(min_length=1, max_length=255)] | None
+    block_migration: bool | str
+    disk_over_commit: Annotated[bool | str, until("2.24")] | UnsetType = UNSET
+    force: Annotated[bool | str, between("2.30", "2.67")] | UnsetType = UNSET
+
+
 class Evacuate(Body, kw_only=True):
     """The evacuate action."""
 

@@ -12,6 +12,7 @@ from andromede.services.network import ports, qos, ties
 from andromede.services.network.rows import gather, grouped
 from andromede.services.network.tables import (
     FABRIC,
+    binding,
     fixed,
     floating,
     forward,
@@ -118,13 +119,14 @@ def _ports(db: Connection, rows: Rows) -> list[Spec]:
     held_to, parents = _qos_of_ports(db, rows), ties.parents_of(db, ids)
     joined = select(port_group).order_by(port_group.c.group_id)
     groups = grouped(gather(db, ids, lambda some: joined.where(port_group.c.port_id.in_(some))), "port_id")
+    ahead = {one["port_id"]: one["host"] for one in gather(db, ids, lambda some: ports.ahead().where(binding.c.port_id.in_(some)))}
     return [
         Port(
             id=row["id"], network_id=row["network_id"], mac=row["mac"],
             fixed=tuple(Fixed(each["subnet_id"], each["address"]) for each in held.get(row["id"], [])),
             pairs=tuple((mac, address) for mac, address in row["pairs"]), security=row["security"],
             groups=tuple(each["group_id"] for each in groups.get(row["id"], [])), enabled=row["admin_state_up"],
-            host=row["host"] or None, metadata=row["device_owner"] == ports.METADATA, hostname=row["dns_name"],
+            host=row["host"] or None, next=ahead.get(row["id"]), metadata=row["device_owner"] == ports.METADATA, hostname=row["dns_name"],
             qos=held_to.get(row["id"]), parent=parents.get(row["id"], (None, None))[0], segment=parents.get(row["id"], (None, None))[1],
             dhcp_options=tuple((each["opt_name"], each["opt_value"]) for each in row["dhcp_options"] if each["ip_version"] == 4),
         )

@@ -4,14 +4,14 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, delete, insert, or_, select, update
 
 from andromede.core.clock import now
 from andromede.core.errors import Conflict
 from andromede.services.network import addresses, ties
 from andromede.services.network.addresses import Asked
 from andromede.services.network.rows import add, bump, bury, one, touch
-from andromede.services.network.tables import fixed, floating, network, port, port_group, router, tombstone
+from andromede.services.network.tables import binding, fixed, floating, network, port, port_group, router, tombstone
 
 METADATA, INTERFACE, GATEWAY, FLOATING = (
     "network:distributed", "network:router_interface", "network:router_gateway", "network:floatingip",
@@ -53,6 +53,21 @@ def _free_mac(db: Connection, network_id: str, wanted: str | None) -> str:
     raise Conflict(
         f"Unable to complete operation for network {network_id}. The mac address {wanted or 'to be made'} is in use.", kind="MacAddressInUse"
     )
+
+
+def ahead() -> Select[Any]:
+    """The bindings of ports whose servers are on their way to another host."""
+    return select(binding).where(binding.c.moving)
+
+
+def expect(db: Connection, row: Mapping[Any, Any], host: str | None) -> None:
+    """The server of a port is on its way to a host; None: to none any more."""
+    db.execute(delete(binding).where(binding.c.port_id == row["id"], binding.c.moving))
+    if host is not None:
+        db.execute(delete(binding).where(binding.c.port_id == row["id"], binding.c.host == host))
+        values = {"vnic_type": row["vnic_type"], "profile": row["profile"], "moving": True}
+        db.execute(insert(binding).values(port_id=row["id"], host=host, **values))
+    touch(db, port, row["id"])
 
 
 def change(

@@ -182,6 +182,13 @@ def bind(db: Connection, operations: Operations, server_id: str, host: str | Non
     signal(db, operations)
 
 
+def expect(db: Connection, operations: Operations, server_id: str, host: str | None) -> None:
+    """A server is on its way to a host, where its ports are about to be too; None: to none any more."""
+    for row in list(db.execute(select(port).where(port.c.device_id == server_id)).mappings()):
+        ports.expect(db, row, host)
+    signal(db, operations)
+
+
 def release(db: Connection, operations: Operations, server_id: str) -> None:
     """The server is gone: the ports made for it are deleted, the others are free again."""
     _let_go(db, list(db.execute(select(port).where(port.c.device_id == server_id)).mappings()))

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     and_,
+    false,
     literal_column,
 )  # fmt: skip
 
@@ -314,6 +315,7 @@ binding = Table(
     Column("host", String(255), primary_key=True),
     Column("vnic_type", String(16), nullable=False),
     Column("profile", Json, nullable=False),
+    Column("moving", Boolean, nullable=False, server_default=false()),  # its server is on its way there
 )
 """Hosts that a port may move to; the one where it is stands in its own row."""
 

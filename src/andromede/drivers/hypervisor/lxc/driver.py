@@ -24,7 +24,7 @@ from andromede.core.clock import monotonic
 from andromede.core.errors import DriverError
 from andromede.core.ids import peer_name, tap_name
 from andromede.core.units import KIB
-from andromede.drivers.hypervisor import Guest, Host, Power, Seen, State, console
+from andromede.drivers.hypervisor import Guest, Host, Power, Reach, Seen, State, console, unreachable
 from andromede.drivers.hypervisor.cgroup import Cgroups, Hierarchy
 from andromede.drivers.hypervisor.checks import check, check_id, public
 from andromede.drivers.hypervisor.lxc import config, counters, groups, mounts, processes, roots
@@ -49,10 +49,11 @@ class Lxc:
 
     def __init__(
         self, root: Path, *, tag: str = "main", namespace: str | None = None, changes: asyncio.Queue[str] | None = None,
-        cgroup_root: Path = Path("/sys/fs/cgroup"),
+        cgroup_root: Path = Path("/sys/fs/cgroup"), ranges: range | None = None,
     ) -> None:  # fmt: skip
         self.changes: asyncio.Queue[str] = asyncio.Queue(maxsize=4096) if changes is None else changes
-        self._store = Store(root)
+        self.reach: Reach = unreachable
+        self._store = Store(root) if ranges is None else Store(root, ranges)
         self._tag, self._namespace = tag, namespace
         self._cgroups = Cgroups(tag, cgroup_root)
         self._hierarchies: list[Hierarchy] = self._cgroups.hierarchies

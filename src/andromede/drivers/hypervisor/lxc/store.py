@@ -38,10 +38,13 @@ class Record(msgspec.Struct, kw_only=True):
 
 
 class Store:
-    """The folders below `root`. Others than root may pass through it, into the one container that is theirs."""
+    """The folders below `root`. Others than root may pass through it, into the one container that is theirs.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    numbers: the ranges that it may take; two hosts on one machine share none.
+    """
+
+    def __init__(self, root: Path, numbers: range = range(1, MOST + 1)) -> None:
+        self.root, self._numbers = root, numbers
         self.images = root / "images"
         self._ranges = root / "ranges"
         for folder, mode in ((root, 0o711), (self.images, 0o700), (self._ranges, 0o700)):
@@ -87,7 +90,7 @@ class Store:
         taken = self._owners()
         if guest_id in taken:
             return FIRST + taken[guest_id] * RANGE
-        for number in range(1, MOST + 1):
+        for number in self._numbers:
             if number in taken.values():
                 continue
             try:

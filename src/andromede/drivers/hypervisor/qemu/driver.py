@@ -19,7 +19,7 @@ import msgspec
 from andromede.core.clock import monotonic
 from andromede.core.errors import DriverError
 from andromede.core.units import MIB
-from andromede.drivers.hypervisor import Guest, Host, Power, Seen, State, console
+from andromede.drivers.hypervisor import Guest, Host, Power, Reach, Seen, State, console, unreachable
 from andromede.drivers.hypervisor.cgroup import Cgroups
 from andromede.drivers.hypervisor.checks import check, check_id, public
 from andromede.drivers.hypervisor.qemu import (
@@ -28,6 +28,7 @@ from andromede.drivers.hypervisor.qemu import (
     disks,
     files,
     hotplug,
+    moving,
     process,
     saved,
     streams,
@@ -85,6 +86,7 @@ class Qemu:
         self._acceleration = acceleration
         self._probing = asyncio.Lock()
         self._greeting, self._letting_go, self._unseal = greeting, letting_go, unseal
+        self.reach: Reach = unreachable
         self._live = Lives(state_dir, self.changes)
         self._captures = Captures(state_dir)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -133,8 +135,11 @@ class Qemu:
             with public():
                 record, sound = self._store.load(guest.id)
                 found = None if sound and record.pid else await self._search(guest.id)
-                seen = await self._step(guest, record, await self._look(record, found))
-                return await self._copy(guest, record, seen)
+                seen = await self._look(record, found)
+                if record.departing:
+                    return await self._depart(guest, record, seen)
+                seen = await self._copy(guest, record, await self._step(guest, record, seen))
+                return await self._depart(guest, record, seen)
 
     async def owner(self, guest_id: str) -> int:
         """The uid that the guest runs as, and that may open its taps."""
@@ -174,7 +179,10 @@ class Qemu:
         async with self._lock(guest_id):
             record, _ = self._store.load(guest_id)
             await self._look(record, await self._search(guest_id))
+            live = self._live.get(guest_id)
             with public():
+                if record.arrival and live is not None and live.monitor is not None and what not in ("serial", "vnc"):
+                    return await moving.take(live.monitor, self._store.path(guest_id), record, self._store.save, what)
                 return await streams.connect(self._live.get(guest_id), self._store.path(guest_id), record.guest, what)
 
     async def diagnostics(self, guest_id: str) -> dict[str, object]:
@@ -228,6 +236,8 @@ class Qemu:
             return Seen(id=record.id, state=state, boots=record.boots, fault=record.fault, captures=record.captures)
         if record.asked and state is State.RUNNING:
             state = State.STOPPING
+        if record.arrival and not record.arrived:
+            state = State.ARRIVING
         return self._running(record, state, _FAULTS.get(status))
 
     def _running(self, record: Record, state: State, fault: str | None = None) -> Seen:
@@ -265,11 +275,17 @@ class Qemu:
     def _ended(self, record: Record, ended: str, fault: str | None) -> None:
         record.pid = record.ticks = 0
         record.started = record.asked = 0.0
+        record.departing, record.streaming, record.sent, record.gone = "", False, False, False
         record.ended, record.fault = ended, fault
         if self._store.path(record.id).is_dir():
             self._store.save(record)
 
     async def _step(self, guest: Guest, record: Record, seen: Seen) -> Seen:
+        if seen.state is State.ARRIVING:
+            if guest.arrival is None or guest.arrival.id == record.arrival:
+                return seen
+            await self._finish(record, CRASHED, None)  # it waits for a move that has been given up meanwhile
+            return await self._start(guest, record)
         up = seen.state in {State.RUNNING, State.PAUSED, State.STOPPING}
         stale = guest.boots > record.boots
         if guest.power is Power.SUSPENDED and not stale:
@@ -358,7 +374,7 @@ class Qemu:
         await self._captures.forget(record)
         await disks.prepare(folder, guest, record)
         before = msgspec.structs.replace(record)
-        was = saved.before(guest, record, folder)
+        was = moving.machine(guest.arrival) if guest.arrival is not None else saved.before(guest, record, folder)
         if was is not None and record.guest is not None:
             wanted = {nic.port_id for nic in guest.nics}
             guest = msgspec.structs.replace(guest, nics=tuple(nic for nic in record.guest.nics if nic.port_id in wanted))
@@ -369,6 +385,7 @@ class Qemu:
         record.guest, record.boots, record.uid, record.host_boot = guest, guest.boots, uid, host_boot()
         record.pid = record.ticks = 0
         record.asked, record.ended, record.fault, record.cut, record.drives = 0.0, "", None, (), ()
+        record.arrival, record.arrived = guest.arrival.id if guest.arrival is not None else "", False
         with ExitStack() as stack:
             opened = files.open_all(stack, folder, guest, uid=uid, vnet_hdr=self._vnet_hdr)
             files.open_drives(stack, guest, opened, uid=uid, unseal=self._unseal)
@@ -391,7 +408,9 @@ class Qemu:
                 raise MonitorError("ended at once")
             live = self._live.hold(guest.id, held)
             await self._live.connect(guest.id, self._greeting)
-            if was is not None and live.monitor is not None:
+            if record.arrival and live.monitor is not None:
+                await moving.receive(live.monitor, folder, record)
+            elif was is not None and live.monitor is not None:
                 await saved.load(live.monitor, folder)
                 await live.monitor.run("cont")
             if guest.drives and live.monitor is not None:
@@ -420,6 +439,19 @@ class Qemu:
             return self._running(record, State.PAUSED)
         await self._finish(record, SAVED, None)
         return await self._look(record, None)
+
+    async def _depart(self, guest: Guest, record: Record, seen: Seen) -> Seen:
+        """See to the way to another host."""
+        live = self._live.get(guest.id)
+        if live is None or live.monitor is None or seen.state not in {State.RUNNING, State.PAUSED}:
+            return seen
+        if guest.departure is None and not record.departing:
+            return seen
+        try:
+            move = await moving.depart(live.monitor, guest, record, self._store.save, self.reach)
+            return msgspec.structs.replace(await self._look(record, None), move=move)
+        except MonitorError as error:
+            raise DriverError(_MUTE) from error
 
     async def _copy(self, guest: Guest, record: Record, seen: Seen) -> Seen:
         """See to the copies of disks that are wanted."""

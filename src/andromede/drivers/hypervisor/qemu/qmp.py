@@ -17,7 +17,7 @@ logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)
 _TELLING = frozenset(
     {
         "SHUTDOWN", "POWERDOWN", "STOP", "RESUME", "RESET", "GUEST_PANICKED", "BLOCK_IO_ERROR", "SUSPEND", "WAKEUP", "DEVICE_DELETED",
-        "JOB_STATUS_CHANGE",
+        "JOB_STATUS_CHANGE", "MIGRATION",
     }
 )  # fmt: skip
 

@@ -27,6 +27,9 @@ class Record(msgspec.Struct, kw_only=True):
     points: which there are, by disk. saving: whether its memory is being written to disk. places, ports, machine: what the process
     whose memory is on disk was made of (`places.find`). captures: copies that came to an end, with a fault or an empty text.
     parts: the files of those that are being made.
+
+    departing: names its move to another host; was: QEMU's run state before it; streaming, sent: whether its memory is being sent, and all is;
+    gone: whether the other host knows; failed: why it could not be. arrival: the move by which it comes; arrived: whether it has.
     """
 
     id: str
@@ -49,6 +52,14 @@ class Record(msgspec.Struct, kw_only=True):
     machine: str = ""
     captures: dict[str, str] = {}
     parts: dict[str, str] = {}
+    departing: str = ""
+    was: str = ""
+    streaming: bool = False
+    sent: bool = False
+    gone: bool = False
+    failed: str = ""
+    arrival: str = ""
+    arrived: bool = False
 
 
 def host_boot() -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from andromede.core.errors import DriverError
 from andromede.drivers.network.ovn import commands
-from andromede.drivers.network.ovn.layout import INTEGRATION, PROVIDER, Layout
+from andromede.drivers.network.ovn.layout import INTEGRATION, PROVIDER, TUNNEL, Layout
 
 SCHEMAS = {
     "nb": "/usr/share/ovn/ovn-nb.ovsschema",
@@ -76,39 +76,55 @@ def _served(socket: Path) -> bool:
 
 
 def _settle_switch(layout: Layout) -> None:
-    """The settings of this host and its two bridges, in one transaction, written only where they differ."""
+    """The settings of this host and its bridges, in one transaction, written only where they differ."""
     found = _transact(layout, [
         {"op": "select", "table": "Open_vSwitch", "where": [], "columns": ["_uuid", "external_ids", "bridges"]},
-        {"op": "select", "table": "Bridge", "where": [], "columns": ["_uuid", "name", "datapath_type"]},
-        {"op": "select", "table": "Port", "where": [], "columns": ["name"]},
+        {"op": "select", "table": "Bridge", "where": [], "columns": ["_uuid", "name", "datapath_type", "ports"]},
+        {"op": "select", "table": "Port", "where": [], "columns": ["_uuid", "name"]},
     ])  # fmt: skip
     roots, bridges, ports = (answer["rows"] for answer in found)
-    names = {row["name"] for row in bridges}
-    wanted = switch_settings(layout)
+    there, names = {row["name"]: row for row in bridges}, {row["_uuid"][1]: row["name"] for row in ports}
+    settings = switch_settings(layout)
     ops: list[Json] = []
     new = []
-    for bridge, extra, more in ((INTEGRATION, {"fail_mode": "secure"}, ()), (PROVIDER, {}, (layout.host_link,))):
-        if bridge not in names:
+    for bridge, extra, wanted in _bridges(layout):
+        row = there.get(bridge)
+        if row is None:
             new.append(["named-uuid", _symbol(bridge)])
-            ops += _bridge(layout, bridge, extra, more)
-    for row in bridges:
-        if row["name"] in {INTEGRATION, PROVIDER} and row["datapath_type"] != layout.datapath:
+            ops += _bridge(layout, bridge, extra, wanted)
+            continue
+        if row["datapath_type"] != layout.datapath:
             ops.append(_update("Bridge", row["_uuid"], {"datapath_type": layout.datapath}))
-    if not {row["name"] for row in ports} >= {layout.host_link} and PROVIDER in names:
-        ops += _port(layout.host_link, system=True)
-        uuid = next(row["_uuid"] for row in bridges if row["name"] == PROVIDER)
-        ops.append(_insert("Bridge", uuid, "ports", [["named-uuid", _symbol(layout.host_link)]]))
+        if bridge == INTEGRATION:
+            continue
+        held = {names[uuid]: uuid for uuid in _uuids(row["ports"])}
+        for name in sorted(set(wanted) - held.keys()):
+            ops += _port(name, system=True)
+            ops.append(_mutate("Bridge", row["_uuid"], "ports", [["named-uuid", _symbol(name)]]))
+        for name in sorted(name for name in held.keys() - {*wanted} if name.startswith(("tun-", "andro-"))):
+            ops.append(_mutate("Bridge", row["_uuid"], "ports", [["uuid", held[name]]], "delete"))
     if not roots:
-        row = {"external_ids": ["map", sorted(wanted.items())], "bridges": ["set", new]}
+        row = {"external_ids": ["map", sorted(settings.items())], "bridges": ["set", new]}
         ops.append({"op": "insert", "table": "Open_vSwitch", "row": row})
     else:
         has = dict(roots[0]["external_ids"][1])
-        if {**has, **wanted} != has:
-            ops.append(_update("Open_vSwitch", roots[0]["_uuid"], {"external_ids": ["map", sorted({**has, **wanted}.items())]}))
+        if {**has, **settings} != has:
+            ops.append(_update("Open_vSwitch", roots[0]["_uuid"], {"external_ids": ["map", sorted({**has, **settings}.items())]}))
         if new:
-            ops.append(_insert("Open_vSwitch", roots[0]["_uuid"], "bridges", new))
+            ops.append(_mutate("Open_vSwitch", roots[0]["_uuid"], "bridges", new))
     if ops:
         _transact(layout, ops)
+
+
+def _bridges(layout: Layout) -> list[tuple[str, Json, tuple[str, ...]]]:
+    """The bridges that there are to be, with the links that are theirs."""
+    own: list[tuple[str, Json, tuple[str, ...]]] = [(INTEGRATION, {"fail_mode": "secure"}, ()), (PROVIDER, {}, layout.provider_links)]
+    return [*own, (TUNNEL, {}, layout.tunnel_links)] if layout.several else own
+
+
+def _uuids(column: Any) -> list[str]:
+    """The references of a column, which is a set where they are not exactly one."""
+    return [uuid for _, uuid in (column[1] if column[0] == "set" else [column])]
 
 
 def switch_settings(layout: Layout) -> dict[str, str]:
@@ -122,7 +138,7 @@ def switch_settings(layout: Layout) -> dict[str, str]:
         "ovn-bridge": INTEGRATION,
         "ovn-bridge-datapath-type": layout.datapath,
         "ovn-bridge-mappings": f"{layout.physical}:{PROVIDER}",
-        "ovn-cms-options": "enable-chassis-as-gw",
+        "ovn-cms-options": "enable-chassis-as-gw" if layout.central else "",
     }
 
 
@@ -156,8 +172,8 @@ def _update(table: str, uuid: Json, row: Json) -> Json:
     return {"op": "update", "table": table, "where": [["_uuid", "==", uuid]], "row": row}
 
 
-def _insert(table: str, uuid: Json, column: str, values: list[Any]) -> Json:
-    return {"op": "mutate", "table": table, "where": [["_uuid", "==", uuid]], "mutations": [[column, "insert", ["set", values]]]}
+def _mutate(table: str, uuid: Json, column: str, values: list[Any], how: str = "insert") -> Json:
+    return {"op": "mutate", "table": table, "where": [["_uuid", "==", uuid]], "mutations": [[column, how, ["set", values]]]}
 
 
 def _transact(layout: Layout, ops: list[Json]) -> list[Json]:

@@ -30,6 +30,17 @@ def make(layout: Layout) -> None:
             number = links.index(netlink, layout.host_link)
             if number is not None:
                 links.ensure_addresses(netlink, number, layout.public)
+        if layout.hub:
+            _join(layout, layout.hub, layout.namespace, layout.tag)
+        for tag in layout.joined:
+            if (namespace := f"andromede-{tag}") in links.namespaces():
+                _join(layout, layout.namespace, namespace, tag)
+
+
+def _join(layout: Layout, hub: str, namespace: str, tag: str) -> None:
+    """The links between the first host of a machine and another one."""
+    for link in (f"tun-{tag}", f"andro-{tag}"):
+        links.ensure_veth(hub, link, namespace, link, mtu=OUTSIDE_MTU, checksums=layout.datapath == "system")
 
 
 def teardown(layout: Layout) -> None:

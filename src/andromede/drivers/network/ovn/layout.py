@@ -8,7 +8,11 @@ import hashlib
 
 import msgspec
 
-INTEGRATION, PROVIDER = "br-int", "br-ex"
+INTEGRATION, PROVIDER, TUNNEL = "br-int", "br-ex", "br-tun"
+"""The bridges: of guests, of the provider network, and of what goes from host to host."""
+
+LONELY = "127.0.0.1"
+"""Where a host is reached by other hosts, while there are none."""
 
 
 def short_tag(name: str) -> str:
@@ -24,6 +28,9 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     gateway addresses (CIDR) that the machine gets on the provider network `physical`. outside: the namespace that plays
     the machine, None for the one we run in. central: whether this host runs the databases and northd; where it does
     not, `southbound` is their address.
+
+    Hosts on one machine hang on the first of them. joined: on that one, the tags of the others. hub: on the others, the
+    namespace of the first; `outside` is the same.
     """
 
     state: str
@@ -35,9 +42,11 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     physical: str = "public"
     public: tuple[str, ...] = ("172.24.4.1/24",)
     outside: str | None = None
-    encap_ip: str = "127.0.0.1"
+    encap_ip: str = LONELY
     central: bool = True
     southbound: str = ""
+    joined: tuple[str, ...] = ()
+    hub: str = ""
 
     @property
     def namespace(self) -> str:
@@ -53,6 +62,21 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     def host_link(self) -> str:
         """The machine's end of the provider network."""
         return f"andro-{self.tag}"
+
+    @property
+    def several(self) -> bool:
+        """Whether there are other hosts on this machine."""
+        return bool(self.joined or self.hub)
+
+    @property
+    def tunnel_links(self) -> tuple[str, ...]:
+        """The links to other hosts, whose both ends have the same name."""
+        return (f"tun-{self.tag}",) if self.hub else tuple(f"tun-{tag}" for tag in self.joined)
+
+    @property
+    def provider_links(self) -> tuple[str, ...]:
+        """The links of the provider network, likewise."""
+        return (self.host_link, *(f"andro-{tag}" for tag in self.joined))
 
     @property
     def central_dir(self) -> str:

@@ -13,8 +13,8 @@ from andromede.core.ids import peer_name, tap_name
 from andromede.drivers.network import MetadataEnd, Plugged
 from andromede.drivers.network.ovn import links
 from andromede.drivers.network.ovn.daemons import daemons
-from andromede.drivers.network.ovn.host import metadata_prefix
-from andromede.drivers.network.ovn.layout import INTEGRATION, Layout
+from andromede.drivers.network.ovn.host import OUTSIDE_MTU, metadata_prefix
+from andromede.drivers.network.ovn.layout import INTEGRATION, LONELY, TUNNEL, Layout
 from andromede.drivers.network.ovn.ovsdb import Ovsdb, Row, Transaction
 
 _TABLES = ("Open_vSwitch", "Bridge", "Port", "Interface")
@@ -48,7 +48,8 @@ class OvsPlug:
         await asyncio.to_thread(self._remove_metadata, network_id)
 
     async def serves(self) -> bool:
-        """Whether ovn-controller answers."""
+        """Whether ovn-controller answers. The address that other hosts send to is seen to, for the switch makes its bridges anew."""
+        await asyncio.to_thread(self._settle_tunnel)
         return await asyncio.to_thread(is_ready, daemons(self._layout)[-1])
 
     async def observe(self) -> tuple[set[str], set[str]]:
@@ -58,6 +59,16 @@ class OvsPlug:
     async def close(self) -> None:
         """Let go of the connection to the switch's database."""
         await asyncio.to_thread(self._db.close)
+
+    def _settle_tunnel(self) -> None:
+        address = self._db.read(lambda: next(iter(self._db.tables["Open_vSwitch"].rows.values())).external_ids.get("ovn-encap-ip", ""))
+        if not address or address == LONELY:
+            return
+        with links.faults("the address for other hosts"), links.inside(self._layout.namespace) as netlink:
+            number = links.index(netlink, TUNNEL)
+            if number is not None:
+                links.settle(netlink, number, mtu=OUTSIDE_MTU)
+                links.ensure_addresses(netlink, number, (f"{address}/16",))
 
     def _ensure(self, port: Plugged) -> str:
         name, made = tap_name(port.port_id), False

@@ -204,6 +204,8 @@ def _port_options(spec: Port) -> dict[str, str]:
     options = {}
     if spec.host and not spec.metadata:
         options["requested-chassis"] = spec.host
+        if spec.next:
+            options |= {"requested-chassis": f"{spec.host},{spec.next}", "activation-strategy": "rarp"}
     if spec.hostname and not spec.metadata:
         options["hostname"] = json.dumps(spec.hostname)
     return options

@@ -8,6 +8,7 @@ from andromede.services.compute.operations.base import fail, finish, write
 from andromede.services.compute.operations.build import BUILD
 from andromede.services.compute.operations.delete import DELETE
 from andromede.services.compute.operations.evacuate import EVACUATE
+from andromede.services.compute.operations.live import LIVE
 from andromede.services.compute.operations.power import POWER
 from andromede.services.compute.operations.rebuild import REBUILD, RESCUE, UNRESCUE
 from andromede.services.compute.operations.resize import CONFIRM, RESIZE, REVERT
@@ -16,8 +17,8 @@ from andromede.services.compute.operations.snapshot import SNAPSHOT, abandon
 from andromede.services.compute.operations.volumes import ATTACH, DETACH
 
 __all__ = [
-    "ATTACH", "BUILD", "CONFIRM", "DELETE", "DETACH", "EVACUATE", "KINDS", "OFFLOAD", "POWER", "REBUILD", "RESCUE", "RESIZE", "REVERT", "SHELVE",
-    "SNAPSHOT", "UNRESCUE", "UNSHELVE", "abandon", "fail", "finish", "write",
+    "ATTACH", "BUILD", "CONFIRM", "DELETE", "DETACH", "EVACUATE", "KINDS", "LIVE", "OFFLOAD", "POWER", "REBUILD", "RESCUE", "RESIZE", "REVERT",
+    "SHELVE", "SNAPSHOT", "UNRESCUE", "UNSHELVE", "abandon", "fail", "finish", "write",
 ]  # fmt: skip
 
-KINDS = (BUILD, POWER, DELETE, SNAPSHOT, EVACUATE, ATTACH, DETACH, *resize.KINDS, *rebuild.KINDS, *shelve.KINDS)
+KINDS = (BUILD, POWER, DELETE, SNAPSHOT, EVACUATE, LIVE, ATTACH, DETACH, *resize.KINDS, *rebuild.KINDS, *shelve.KINDS)

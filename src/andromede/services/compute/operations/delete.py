@@ -20,7 +20,7 @@ def _unplace(work: Work) -> Later | None:
 
     def unplace(db: Connection) -> None:
         write(db, row.id, placed=False, task_state="deleting")
-        hosts.changed(db, work.parts.operations, row.host)
+        hosts.changed(db, work.parts.operations, row.host, row.target)
 
     work.then(unplace)
     return None
@@ -47,6 +47,7 @@ def _erase(work: Work) -> Later | None:
         abandon(db, work.parts, row)
         consoles.forget(db, row["id"])
         inventory.free(db, row["id"])
+        moves.abandon(db, row)
         if row["before"] is not None:
             moves.forget(db, work.parts, row["before"])
         if row["shelved_image"] is not None:
@@ -55,6 +56,7 @@ def _erase(work: Work) -> Later | None:
             db, work.resource, vm_state="deleted", task_state=None, host=None, placed=False, power="stopped",
             seen_state="absent", deleted=now(), terminated=now(), user_data=None, files={}, fault=None, before=None, confirm_by=None,
             rescue=None, captures=None, seen_captures=None, shelved_image=None, reclaim=None, base=None,
+            target=None, move=None, seen_move=None,
         )  # fmt: skip
         finish(db, work)
 

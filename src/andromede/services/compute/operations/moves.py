@@ -19,12 +19,14 @@ from andromede.services.compute.tables import migration
 _KEPT = ("flavor", "flavor_id", "vcpus", "ram", "disk", "host", "root_number", "past", "base", "power", "vm_state")
 
 
-def begin(db: Connection, row: Any, kind: str, *, user_id: str | None, new_flavor: str | None = None) -> str:
+def begin(
+    db: Connection, row: Any, kind: str, *, user_id: str | None, new_flavor: str | None = None, status: str = "pre-migrating"
+) -> str:
     """Record a migration of a server; its id."""
     id_, moment = new_id(), now()
     db.execute(
         insert(migration).values(
-            uuid=id_, server_id=row["id"], project_id=row["project_id"], user_id=user_id, kind=kind, status="pre-migrating",
+            uuid=id_, server_id=row["id"], project_id=row["project_id"], user_id=user_id, kind=kind, status=status,
             source=row["host"], old_flavor=row["flavor_id"], new_flavor=new_flavor or row["flavor_id"], created=moment, updated=moment,
         )
     )  # fmt: skip
@@ -44,6 +46,13 @@ def as_it_was(row: Any, migration_id: str) -> dict[str, Any]:
 def path(parts: Parts, migration_id: str) -> str:
     """Where a disk is between two hosts."""
     return str(Path(parts.images.moves) / migration_id)
+
+
+def abandon(db: Connection, row: Mapping[Any, Any]) -> None:
+    """A server that was on its way to another host is gone: so is the room that its move held."""
+    if row["move"] is not None:
+        inventory.free(db, row["move"]["id"])
+        note(db, row["move"]["id"], "error")
 
 
 def forget(db: Connection, parts: Parts, before: Mapping[str, Any]) -> None:

@@ -1,0 +1,97 @@
+"""A cloud with two real hosts on this machine: each with an agent, a switch and a hypervisor of its own, and a tunnel between them."""
+
+import select
+import subprocess
+
+import pytest
+
+from tests.host.test_cloud import address, bonjour, reachable, until
+from tests.host.test_server_life import act, ready, run, wait
+from tests.real import RealCloud
+
+
+@pytest.fixture(scope="module")
+def two():
+    """A real cloud with a second host, `two`; its first server runs on the first."""
+    cloud = RealCloud(public="172.24.6.0/24")
+    try:
+        cloud.cli("up")
+        cloud.cli("host", "add", "two", "--at", str(cloud.folder / "two"))
+        yield cloud
+    finally:
+        cloud.destroy()
+
+
+def test_both_hosts_serve_and_are_listed(two):
+    assert two.home.host in two.cli("host", "list").stdout
+    hypervisors = two.admin.get("/compute/v2.1/os-hypervisors/detail")["hypervisors"]
+    assert {one["hypervisor_hostname"]: one["state"] for one in hypervisors} == {two.home.host: "up", "two": "up"}
+    said = two.cli("host", "add", "two", "--at", str(two.folder / "other"), check=False).stderr
+    assert "There is a host two already." in said
+
+
+def place(cloud):
+    return cloud.admin.get(f"/compute/v2.1/servers/{bonjour(cloud)['id']}")["server"]["OS-EXT-SRV-ATTR:host"]
+
+
+def live(cloud, target=None, **more):
+    return act(cloud, "os-migrateLive", {"host": target, "block_migration": "auto"}, client=cloud.admin, version="2.30", **more)
+
+
+def test_a_server_moves_while_it_runs(two):
+    server = bonjour(two)
+    reachable(two, server)
+    boot = ready(two)
+    run(two, "echo kept > ~/kept; sync; (while true; do sleep 1; done) > /dev/null 2>&1 & echo $! > ~/pid")
+    talk = subprocess.Popen(
+        two.ssh_words(address(server), "while read line; do echo $line; done"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+    )
+    try:
+        says(talk, "before")
+        before = place(two)
+        live(two)
+        after = place(two)
+        assert {before, after} == {two.home.host, "two"}
+        says(talk, "after")
+        assert ready(two) == boot
+        assert run(two, "cat ~/kept; kill -0 $(cat ~/pid) && echo runs; echo new > ~/new; sync; cat ~/new") == "kept\nruns\nnew"
+        live(two, before)
+        says(talk, "back")
+    finally:
+        talk.kill()
+        talk.wait()
+    assert (place(two), ready(two)) == (before, boot)
+    act(two, "reboot", {"type": "HARD"})
+    assert ready(two) != boot
+    assert run(two, "cat ~/kept ~/new") == "kept\nnew"
+    migrations = two.admin.get(f"/compute/v2.1/os-migrations?instance_uuid={server['id']}&migration_type=live-migration")["migrations"]
+    assert {one["status"] for one in migrations} == {"completed"}
+
+
+def says(talk, word):
+    """The guest answers on the connection that was opened at first."""
+    talk.stdin.write(f"{word}\n")
+    assert select.select([talk.stdout], [], [], 60)[0], "the connection does not answer any more"
+    assert talk.stdout.readline().strip() == word
+
+
+def test_a_server_is_moved_while_it_is_off_and_its_disk_with_it(two):
+    reachable(two, bonjour(two))
+    ready(two)
+    assert place(two) == two.home.host
+    run(two, "echo moved > ~/moved; sync")
+    act(two, "migrate", {"host": "two"}, client=two.admin, to="VERIFY_RESIZE", version="2.56")
+    assert place(two) == "two"
+    ready(two)
+    assert run(two, "cat ~/moved") == "moved"
+    run(two, "echo there > ~/moved; sync")
+    act(two, "revertResize")
+    assert place(two) == two.home.host
+    ready(two)
+    assert run(two, "cat ~/moved") == "moved"
+    act(two, "migrate", client=two.admin, to="VERIFY_RESIZE")
+    two.user.post(f"/compute/v2.1/servers/{bonjour(two)['id']}/action", {"confirmResize": None})
+    wait(two, "ACTIVE")
+    ready(two)
+    assert (place(two), run(two, "cat ~/moved")) == ("two", "moved")
+    until(lambda: not list((two.home.host_state / "guests").glob("*-*-*-*-*")))
