@@ -77,13 +77,15 @@ class RealCloud:
         """The cloud's name in it."""
         return f"andromede-{self.home.tag}"
 
-    def ssh(self, address: str, command: str, *, key: Path | None = None, seconds: float = 60) -> subprocess.CompletedProcess[str]:
+    def ssh(
+        self, address: str, command: str, *, key: Path | None = None, user: str = "petit", seconds: float = 60
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command in a guest."""
         options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "ConnectTimeout=10", "BatchMode=yes"]
         words = [word for option in options for word in ("-o", option)]
         key = key or self.person / ".ssh" / f"andromede-{self.home.tag}"
         return subprocess.run(
-            ["ssh", *words, "-i", str(key), f"petit@{address}", command], capture_output=True, text=True, timeout=seconds, check=False
+            ["ssh", *words, "-i", str(key), f"{user}@{address}", command], capture_output=True, text=True, timeout=seconds, check=False
         )
 
     def destroy(self) -> None:

@@ -13,6 +13,8 @@ _SECCOMP = Path("/usr/share/lxc/config/common.seccomp")
 _APPARMOR = Path("/sys/kernel/security/apparmor")
 _DROPPED = "mac_admin mac_override sys_time sys_module sys_rawio"
 _PERIOD = 100_000
+_PRODUCT = "OpenStack Nova"
+"""By which cloud-init knows, where there is no firmware to ask, that the metadata service is there to be asked."""
 
 
 def text(
@@ -30,6 +32,7 @@ def text(
         ("lxc.console.logfile", str(folder / "console.log")),
         ("lxc.cap.drop", _DROPPED),
         ("lxc.environment", f"container_uuid={guest.id}"),
+        ("lxc.environment", f"product_name={_PRODUCT}"),
         ("lxc.signal.halt", signal),
         ("lxc.hook.post-stop", f"/usr/bin/touch {folder / 'ended'}"),
         ("lxc.cgroup.dir.container", f"{TOP}/{tag}/container-{guest.id}"),

@@ -7,8 +7,8 @@ a file; where that one is missing the process vanished.
 
 import asyncio
 import contextlib
-import io
 import os
+import shutil
 import signal
 import socket
 import threading
@@ -291,7 +291,7 @@ class Lxc:
         console.compact(folder / "console.log")
         for name in ("ended", "lxc.log"):
             (folder / name).unlink(missing_ok=True)
-        seed = _seed(Path(guest.config_drive), folder / "seed") if guest.config_drive else None
+        seed = _seed(Path(guest.seed), folder / "seed") if guest.seed else None
         words = config.text(
             guest, folder, first=first, tag=self._tag, hierarchies=self._hierarchies, signal=roots.halt_signal(image), seed=seed
         )
@@ -343,24 +343,12 @@ class Lxc:
             os.close(handle)
 
 
-def _seed(drive: Path, folder: Path) -> Path:
-    """The files of a config drive in a folder, where cloud-init looks for them in a container."""
-    import pycdlib
-
-    image = pycdlib.PyCdlib()
-    image.open(str(drive))
-    try:
-        for parent, _, names in image.walk(rr_path="/"):
-            place = folder / parent.lstrip("/")
-            place.mkdir(parents=True, exist_ok=True)
-            place.chmod(0o755)
-            for name in names:
-                content = io.BytesIO()
-                image.get_file_from_iso_fp(content, rr_path=f"{parent.rstrip('/')}/{name}")
-                (place / name).write_bytes(content.getvalue())
-                (place / name).chmod(0o644)
-    finally:
-        image.close()
+def _seed(source: Path, folder: Path) -> Path:
+    """What is known of the server when it is started, for everybody inside to read."""
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(source, folder)
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
     return folder
 
 
