@@ -159,5 +159,6 @@ def host_drivers(home: Home, block: Block | None = None) -> tuple[Hypervisor, Pl
     from andromede.drivers.hypervisor.lxc import Lxc
     from andromede.drivers.hypervisor.several import Several
 
-    containers = Lxc(home.host_state / "containers", tag=home.tag, changes=hypervisor.changes)
+    unseal = from_file(home.secrets_key).passphrase
+    containers = Lxc(home.host_state / "containers", tag=home.tag, changes=hypervisor.changes, unseal=unseal)
     return Several({QEMU: hypervisor, LXC: containers}, hypervisor.changes), OvsPlug(where)
