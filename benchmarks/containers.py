@@ -25,6 +25,8 @@ from typing import Any
 import lib
 
 BAR = 2.0
+TRY, ASK = 0.04, 0.05
+"""Seconds that a connection is waited for: a lost one is begun again by us, not by TCP after a second. Seconds between looks at the status."""
 _YAML = b"architecture: x86_64\ncreation_date: 1\nproperties:\n  description: petit\n"
 
 
@@ -51,16 +53,18 @@ class Cloud:
     def launch(self) -> tuple[float, float]:
         """Seconds until a new server is ACTIVE, and until it speaks ssh; it is deleted afterwards."""
         facts = {"name": "quick", "imageRef": self.image, "flavorRef": "1", "networks": [{"port": self.port}], "key_name": "bonjour"}
-        began, active, spoke = time.monotonic(), 0.0, 0.0
+        began, active, spoke, asked = time.monotonic(), 0.0, 0.0, 0.0
         server = self.ask("/compute/v2.1/servers", "POST", {"server": facts})["server"]["id"]
         while not (active and spoke):
-            if not active and self.ask(f"/compute/v2.1/servers/{server}")["server"]["status"] == "ACTIVE":
-                active = time.monotonic() - began
             if not spoke and self._speaks():
                 spoke = time.monotonic() - began
+            if not active and time.monotonic() > asked + ASK:
+                asked = time.monotonic()
+                active = time.monotonic() - began if self.ask(f"/compute/v2.1/servers/{server}")["server"]["status"] == "ACTIVE" else 0.0
             if time.monotonic() - began > 60:
                 said = self.ask(f"/compute/v2.1/servers/{server}")["server"]
                 raise TimeoutError(f"the container does not come up: {said['status']} {said.get('fault', '')}")
+            time.sleep(TRY / 4)
         self.ask(f"/compute/v2.1/servers/{server}", "DELETE")
         while any(one["id"] == server for one in self.ask("/compute/v2.1/servers")["servers"]):
             time.sleep(0.05)
@@ -68,7 +72,8 @@ class Cloud:
 
     def _speaks(self) -> bool:
         try:
-            with socket.create_connection((self.address, 22), timeout=1) as link:
+            with socket.create_connection((self.address, 22), timeout=TRY) as link:
+                link.settimeout(1)
                 return link.recv(4) == b"SSH-"
         except OSError:
             return False

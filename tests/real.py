@@ -77,16 +77,18 @@ class RealCloud:
         """The cloud's name in it."""
         return f"andromede-{self.home.tag}"
 
-    def ssh(self, address: str, command: str, *, key: Path | None = None, seconds: float = 60) -> subprocess.CompletedProcess[str]:
+    def ssh(
+        self, address: str, command: str, *, key: Path | None = None, user: str = "petit", seconds: float = 60
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command in a guest."""
-        return subprocess.run(self.ssh_words(address, command, key=key), capture_output=True, text=True, timeout=seconds, check=False)
+        return subprocess.run(self.ssh_words(address, command, key=key, user=user), capture_output=True, text=True, timeout=seconds, check=False)
 
-    def ssh_words(self, address: str, command: str, *, key: Path | None = None) -> list[str]:
+    def ssh_words(self, address: str, command: str, *, key: Path | None = None, user: str = "petit") -> list[str]:
         """The program that does so."""
         options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "ConnectTimeout=10", "BatchMode=yes"]
         words = [word for option in options for word in ("-o", option)]
         key = key or self.person / ".ssh" / f"andromede-{self.home.tag}"
-        return ["ssh", *words, "-i", str(key), f"petit@{address}", command]
+        return ["ssh", *words, "-i", str(key), f"{user}@{address}", command]
 
     def destroy(self) -> None:
         self.cli("destroy", "--yes", check=False)

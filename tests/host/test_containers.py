@@ -1,5 +1,6 @@
 """Servers that are system containers, in a real cloud: with the network, the metadata and the life of other servers, and held to their own."""
 
+import base64
 import json
 import re
 from contextlib import contextmanager
@@ -19,10 +20,10 @@ NET, SERVERS = "/network/v2.0", "/compute/v2.1/servers"
 
 
 @contextmanager
-def container(real, name, **more):
+def container(real, name, image="petit-lxc", **more):
     """A container in the network `private`, in the default group alone."""
     user = real.user
-    (image,) = user.get("/image/v2/images?name=petit-lxc")["images"]
+    (image,) = user.get(f"/image/v2/images?name={image}")["images"]
     (network,) = user.get(f"{NET}/networks?name=private")["networks"]
     facts = {"name": name, "imageRef": image["id"], "flavorRef": "1", "networks": [{"uuid": network["id"]}], "key_name": "bonjour"}
     made = user.post(SERVERS, {"server": facts | more})["server"]
@@ -187,8 +188,28 @@ def test_who_may_not_share_a_kernel_gets_no_container(real):
         real.admin.delete(f"/identity/v3/projects/{project}/tags/andromede:isolation=vm")
 
 
-def test_a_config_drive_is_where_cloud_init_looks(real):
-    with container(real, "drive", config_drive=True, security_groups=[{"name": "ssh"}]) as server, floating(real, server) as address:
-        until(lambda: real.ssh(address, "hostname").stdout.strip() == "drive", 60)
+def test_what_it_is_told_is_where_cloud_init_looks(real):
+    with container(real, "told", security_groups=[{"name": "ssh"}]) as server, floating(real, server) as address:
+        until(lambda: real.ssh(address, "hostname").stdout.strip() == "told", 60)
         meta = real.ssh(address, "cat /var/lib/cloud/seed/config_drive/openstack/latest/meta_data.json").stdout
         assert json.loads(meta)["uuid"] == server["id"]
+
+
+def test_debian_comes_up_whole_with_systemd_and_cloud_init(real):
+    real.cli("image", "debian-lxc", seconds=1500)
+    script = base64.b64encode(b"#!/bin/sh\necho done >/root/said\n").decode()
+    facts = {"flavorRef": "3", "user_data": script, "security_groups": [{"name": "ssh"}]}
+    with container(real, "deb", "debian-lxc", **facts) as server, floating(real, server) as address:
+        def says(command):
+            return real.ssh(address, command, user="debian").stdout.strip()
+
+        until(lambda: says("hostname") == "deb", 180)
+        until(lambda: says("systemctl is-system-running --wait") == "running", 180)
+        assert says("sudo cat /root/said") == "done"
+        assert says("cloud-init status").endswith("done")
+        assert says("ps -o comm= 1") == "systemd"
+        first = says("cat /etc/ssh/ssh_host_ed25519_key.pub")
+        act(real, server, reboot={"type": "SOFT"})
+        until(lambda: shown(real, server)["status"] == "ACTIVE", 60)
+        until(lambda: says("systemctl is-system-running --wait") == "running", 180)
+        assert says("cat /etc/ssh/ssh_host_ed25519_key.pub") == first

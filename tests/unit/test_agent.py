@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from andromede.agent.client import AgentHosts
-from andromede.agent.config_drive import build
+from andromede.agent.config_drive import build, lay
 from andromede.agent.halt import halt
 from andromede.agent.host import HostLoop
 from andromede.agent.images import ImageCache
@@ -323,6 +323,16 @@ def test_a_config_drive_holds_the_files_for_every_reader(tmp_path):
     assert image.pvd.volume_identifier.strip() == b"config-2"
     assert [child.file_identifier() for child in image.list_children(rr_path="/openstack") if child]
     image.close()
+
+
+def test_a_container_gets_the_same_files_in_a_folder_and_changes_with_them(tmp_path):
+    lay(tmp_path / "seed", {"openstack/latest/meta_data.json": b"{}", "latest/meta-data/hostname": b"h"})
+    before = (tmp_path / "seed").stat().st_ino
+    lay(tmp_path / "seed", {"openstack/latest/meta_data.json": b"{}"})
+    assert (tmp_path / "seed").stat().st_ino == before
+    assert [file.name for file in (tmp_path / "seed").rglob("*") if file.is_file()] == ["meta_data.json"]
+    lay(tmp_path / "seed", {"openstack/latest/user_data": b"#!"})
+    assert (tmp_path / "seed/openstack/latest/user_data").read_bytes() == b"#!"
 
 
 def test_metadata_paths():

@@ -5,9 +5,26 @@ What EC2's service answers below `latest/` stays out: there a name may be both a
 
 import io
 import os
+import shutil
 from pathlib import Path
 
 import pycdlib
+
+
+def lay(path: Path, files: dict[str, bytes]) -> None:
+    """The same files in a folder: a container has no drives, and finds them where cloud-init looks."""
+    wanted = {name: content for name, content in files.items() if not name.startswith("latest/")}
+    there = {str(file.relative_to(path)): file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    if there == wanted:
+        return
+    temporary = path.with_suffix(".part")
+    for old in (temporary, path):
+        shutil.rmtree(old, ignore_errors=True)
+    temporary.mkdir(mode=0o700)
+    for name, content in wanted.items():
+        (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+        (temporary / name).write_bytes(content)
+    temporary.rename(path)
 
 
 def build(path: Path, files: dict[str, bytes]) -> None:

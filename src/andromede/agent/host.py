@@ -5,6 +5,7 @@ Only what the ledger names is kept; guests of ours that nobody asks for are remo
 
 import asyncio
 import contextlib
+import shutil
 import socket
 from pathlib import Path
 from typing import Protocol
@@ -12,12 +13,12 @@ from typing import Protocol
 import msgspec
 import structlog
 
-from andromede.agent.config_drive import build
+from andromede.agent.config_drive import build, lay
 from andromede.agent.images import ImageCache
 from andromede.agent.ledger import Ledger
 from andromede.agent.metadata import Posted
 from andromede.agent.passwords import Passwords
-from andromede.agent.prepare import drive_path, drives_of, guest_of, images_of
+from andromede.agent.prepare import drive_path, drives_of, guest_of, images_of, seed_path
 from andromede.agent.volumes import VolumeLoop
 from andromede.core.errors import CloudError
 from andromede.drivers.block import Block
@@ -301,9 +302,11 @@ class HostLoop:
     async def _prepare(self, wish: Wish) -> Guest:
         """What a guest needs around it: image, taps, config drive."""
         paths = {image.id: await asyncio.to_thread(self._images.ensure, image) for image in images_of(wish)}
-        if wish.config_drive:
-            await asyncio.to_thread(build, drive_path(self._folder, wish.id), wish.files)
         container = wish.hypervisor == LXC
+        if container:
+            await asyncio.to_thread(lay, seed_path(self._folder, wish.id), wish.files)
+        elif wish.config_drive:
+            await asyncio.to_thread(build, drive_path(self._folder, wish.id), wish.files)
         owner = 0 if container else await self.hypervisor.owner(wish.id)
         for nic in wish.nics:
             plugged = Plugged(port_id=nic.port_id, mac=nic.mac, mtu=nic.mtu, owner=owner, queues=wish.queues, container=container)
@@ -313,6 +316,7 @@ class HostLoop:
     async def _remove(self, guest_id: str) -> None:
         await self.hypervisor.remove(guest_id)
         await asyncio.to_thread(drive_path(self._folder, guest_id).unlink, missing_ok=True)
+        await asyncio.to_thread(shutil.rmtree, seed_path(self._folder, guest_id), ignore_errors=True)
         self._seen.pop(guest_id, None)
         self._volumes.free(guest_id)
         self._passwords.forget(guest_id)

@@ -6,12 +6,17 @@ from pathlib import Path
 from andromede.core.errors import DriverError
 from andromede.drivers.block import Volume
 from andromede.drivers.host import Attached, Image, Wish
-from andromede.drivers.hypervisor import Disk, Drive, Guest, Nic
+from andromede.drivers.hypervisor import LXC, Disk, Drive, Guest, Nic
 
 
 def drive_path(folder: Path, guest_id: str) -> Path:
     """Where a guest's config drive lies."""
     return folder / "drives" / guest_id
+
+
+def seed_path(folder: Path, guest_id: str) -> Path:
+    """Where the files lie that a container has instead of a config drive."""
+    return folder / "drives" / f"{guest_id}.seed"
 
 
 def images_of(wish: Wish) -> tuple[Image, ...]:
@@ -56,6 +61,7 @@ def guest_of(wish: Wish, folder: Path, paths: Mapping[str, str] | None = None, d
         cmdline=wish.cmdline, config_drive=str(drive_path(folder, wish.id)) if wish.config_drive else None, machine=wish.machine,
         video=wish.video, secure_boot=wish.secure_boot, tpm=wish.tpm, local_time=wish.local_time, huge_pages=wish.huge_pages,
         captures=wish.captures, hypervisor=wish.hypervisor, departure=wish.departure, arrival=wish.arrival,
+        seed=str(seed_path(folder, wish.id)) if wish.hypervisor == LXC else None,
     )  # fmt: skip
 
 

@@ -166,5 +166,6 @@ def host_drivers(home: Home, block: Block | None = None) -> tuple[Hypervisor, Pl
     from andromede.drivers.hypervisor.lxc import Lxc
     from andromede.drivers.hypervisor.several import Several
 
-    containers = Lxc(home.host_state / "containers", tag=home.tag, changes=hypervisor.changes, ranges=members.container_ranges(home))
+    unseal, ranges = from_file(home.secrets_key).passphrase, members.container_ranges(home)
+    containers = Lxc(home.host_state / "containers", tag=home.tag, changes=hypervisor.changes, ranges=ranges, unseal=unseal)
     return Several({QEMU: hypervisor, LXC: containers}, hypervisor.changes), OvsPlug(where)

@@ -36,6 +36,9 @@ def register(admin: Client, built: Built) -> dict[str, Any]:
     The kernel and initrd stand beside the disk for booting directly, which is quicker under TCG.
     """
     properties = {key: str(value) for key, value in built.properties.items()}
+    if built.disk is None:
+        assert built.root is not None
+        return _upload(admin, built.name, built.root, "docker", properties)
     if built.root is not None:
         plain = {key: value for key, value in properties.items() if not key.startswith("hw_") and key != "min_ram"}
         _upload(admin, f"{built.name}-lxc", built.root, "docker", plain | {"hypervisor_type": "lxc"})

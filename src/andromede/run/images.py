@@ -63,7 +63,8 @@ class Built:
     name: str
     key: str
     """What the recipe and the packages were, as 64 hexadecimal digits."""
-    disk: Artifact
+    disk: Artifact | None
+    """None where the recipe makes a root file system for containers alone."""
     kernel: Artifact | None
     initrd: Artifact | None
     command_line: str
@@ -287,8 +288,8 @@ def _describe(job: _Job, out: Path) -> dict[str, Any]:
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha512").hexdigest()
             artifacts[part] = {"path": path.name, "size": path.stat().st_size, "sha512": digest, "disk_format": kind}
-    if "disk" not in artifacts:
-        raise BuildError(f"Recipe {name} made no {name}.qcow2")
+    if not artifacts.keys() & {"disk", "root"}:
+        raise BuildError(f"Recipe {name} made neither {name}.qcow2 nor {name}-root.tar.gz")
     line = out / f"{name}-cmdline"
     return {
         "name": name,
@@ -317,7 +318,7 @@ def _load(folder: Path) -> Built | None:
         if any(part.path.stat().st_size != part.size for part in parts.values()):
             return None
         return Built(
-            said["name"], said["key"], parts["disk"], parts.get("kernel"), parts.get("initrd"), said["command_line"],
+            said["name"], said["key"], parts.get("disk"), parts.get("kernel"), parts.get("initrd"), said["command_line"],
             said["properties"], parts.get("root"), said["packages"],
         )  # fmt: skip
     except (OSError, KeyError, msgspec.DecodeError):
@@ -406,7 +407,9 @@ def main(words: Sequence[str]) -> int:
     except CloudError as error:
         print(f"{name}: {error.message}", file=sys.stderr)  # noqa: T201
         return 1
-    print(f"{name}: {built.disk.path} ({built.disk.size >> 20} MiB)")  # noqa: T201
+    made = built.disk or built.root
+    assert made is not None
+    print(f"{name}: {made.path} ({made.size >> 20} MiB)")  # noqa: T201
     return 0
 
 

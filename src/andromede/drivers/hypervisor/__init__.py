@@ -194,6 +194,7 @@ class Guest(msgspec.Struct, frozen=True, kw_only=True):
     local_time: whether its clock shows local time, as Windows wants. huge_pages: whether its memory is in the host's huge pages.
     captures: copies of its disks that are to be made. kernel, initrd: absolute paths for a direct boot, with `cmdline`.
     config_drive: absolute path of an ISO 9660 or vfat image, attached read-only as a disk labelled config-2.
+    seed: absolute path of a folder with the same files, for a container, which finds them where cloud-init looks.
     boots: counts hard or soft restarts asked for; a running guest that was started at a lower count is restarted.
     soft: whether stopping and restarting asks the guest first (ACPI) and forces only after `grace` seconds.
     cpu_shares: relative weight under contention, 1024 = one vCPU's worth; None for 1024 a vCPU.
@@ -226,6 +227,7 @@ class Guest(msgspec.Struct, frozen=True, kw_only=True):
     hypervisor: str = QEMU
     departure: Departure | None = None
     arrival: Arrival | None = None
+    seed: str | None = None
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):

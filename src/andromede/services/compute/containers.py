@@ -12,11 +12,12 @@ from andromede.core.errors import BadRequest, Conflict, Forbidden
 from andromede.drivers.hypervisor import LXC, QEMU, TRAIT
 from andromede.services.identity import service as identity
 from andromede.services.image.service import ARCHIVE
+from andromede.services.volume import service as volume
 
 ISOLATION, MACHINE = "andromede:isolation", "vm"
 _CANNOT = {
     "suspend": "be suspended to disk", "rescue": "be rescued", "createImage": "be made an image of", "createBackup": "be backed up",
-    "shelve": "be shelved", "attach_volume": "have volumes", **dict.fromkeys(("migrate", "os-migrateLive", "evacuate"), "be moved to another host"),
+    "shelve": "be shelved", **dict.fromkeys(("migrate", "os-migrateLive", "evacuate"), "be moved to another host"),
 }  # fmt: skip
 
 
@@ -50,7 +51,24 @@ def check(ctx: Context, properties: Mapping[str, str], disk_format: str, extra_s
 def no_volume(image_format: str) -> None:
     """Raise BadRequest for the image of a container, where a volume is to be made of it or to go with it."""
     if image_format == ARCHIVE:
-        raise BadRequest("Block Device Mapping is Invalid: a container has no volumes.")
+        raise BadRequest("Block Device Mapping is Invalid: a container is given volumes when it has been built.")
+
+
+def mountable(row: Any, found: volume.Made) -> str:
+    """Where a volume is to be found in a server that is a container; empty for another server. Raises Conflict where it may not be there.
+
+    Its kernel is the host's, so it mounts what it alone has written: a volume that was made empty, and that no machine has had.
+    """
+    if not is_container(row["image"].get("properties", {})):
+        return ""
+    if found.multiattach:
+        raise Conflict(f"The volume {found.id} is one that several servers share, which a container cannot have.")
+    if found.contents == volume.FOREIGN:
+        raise Conflict(
+            f"The volume {found.id} may hold what a machine, an image or a backup brought: a container has volumes that were made empty, "
+            "or of such ones, and that no virtual machine has had."
+        )
+    return f"/mnt/{found.id}"
 
 
 def able(row: Any, action: str) -> None:

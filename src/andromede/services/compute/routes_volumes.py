@@ -100,7 +100,7 @@ def _mine(ctx: Context, server_id: str, action: str) -> Any:
 
 @api.post(_ALL, policy=member("os-volumes-attachments:create"))
 def attach_volume(ctx: Context, server_id: str, body: Attach) -> dict[str, Any]:
-    """Give a server a volume; a running guest gets it at once.
+    """Give a server a volume; a running guest gets it at once. A container has it mounted, at the place that `device` says.
 
     Errors: 400 a volume that cannot be attached now; 403 more volumes than a server can have; 404 no such volume; 409 a state of the
     server that does not allow it, or a volume that is on another host.
@@ -118,9 +118,10 @@ def attach_volume(ctx: Context, server_id: str, body: Attach) -> dict[str, Any]:
         raise Conflict("The volume is on another host than the server; migrate one of them first.")
     if len(devices.of_servers(ctx.db, [row["id"]]).get(row["id"], [])) >= MOST_DRIVES:
         raise Forbidden(f"A server can have at most {MOST_DRIVES} volumes.")
-    attachment_id = volume.reserve(ctx, found.id, row["id"])
+    place = containers.mountable(row, found)
+    attachment_id = volume.reserve(ctx, found.id, row["id"], mounted=bool(place))
     bus = devices.bus_for(row)
-    name = devices.next_name(ctx.db, row, bus)
+    name = place or devices.next_name(ctx.db, row, bus)
     device_id = devices.insert_row(
         ctx.db, row["id"], found.id, attachment_id, boot=-1, name=name, bus=bus, delete_on_termination=bool(wanted.delete_on_termination),
         tag=wanted.tag or None,

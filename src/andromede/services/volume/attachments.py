@@ -13,7 +13,7 @@ from andromede.core.errors import BadRequest, Conflict
 from andromede.core.ids import new_id
 from andromede.engine.client import Operations
 from andromede.services.volume import waiting
-from andromede.services.volume.tables import attachment, volume
+from andromede.services.volume.tables import FOREIGN, attachment, volume
 
 FIRM = ("attached", "detaching")
 
@@ -28,8 +28,11 @@ def find(db: Connection, attachment_id: str) -> Any:
     return db.execute(select(attachment).where(attachment.c.id == attachment_id)).first()
 
 
-def reserve(ctx: Context, row: Any, server_id: str | None, *, mode: str = "rw", status: str = "reserved") -> str:
-    """Keep a volume for a server; answers the attachment's id. Raises BadRequest where it cannot be attached now."""
+def reserve(
+    ctx: Context, row: Any, server_id: str | None, *, mode: str = "rw", status: str = "reserved", contents: str = FOREIGN
+) -> str:
+    """Keep a volume for a server; answers the attachment's id. contents: what it is to be taken for from now on. Raises
+    BadRequest where it cannot be attached now."""
     db, id_ = ctx.db, row["id"]
     others = of_volume(db, id_)
     if row["status"] == "downloading" or row["status"] not in ("available", "reserved", "in-use", "attaching"):
@@ -47,6 +50,7 @@ def reserve(ctx: Context, row: Any, server_id: str | None, *, mode: str = "rw", 
             mode="ro" if row["readonly"] else mode, created=now(),
         )
     )  # fmt: skip
+    db.execute(update(volume).where(volume.c.id == id_).values(contents=contents))
     settle(db, id_)
     return attachment_id
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select, update
 
 from andromede.core.clock import now
 from andromede.core.context import Context, Parts
@@ -17,15 +17,15 @@ from andromede.services.key_manager import service as keys
 from andromede.services.volume import attachments, operations, placing, reconcile, snapshots, types, volumes, waiting
 from andromede.services.volume import for_old_compute as old_compute
 from andromede.services.volume.placing import Carrier, desired, differences, note
-from andromede.services.volume.tables import attachment, snapshot, volume
+from andromede.services.volume.tables import FOREIGN, OURS, attachment, snapshot, volume
 
 KINDS = operations.KINDS
 reconcilers = reconcile.reconcilers
 seed = types.seed
 __all__ = [
-    "KINDS", "Carrier", "Disk", "Made", "Seen", "attached", "begin", "create", "desired", "detach", "detaching", "differences", "forget",
-    "found", "hold", "hosts_of", "image_of_snapshot", "kept", "look", "marks_of", "note", "old_compute", "reconcilers", "reimage", "reimaging",
-    "release", "reserve", "seed", "snapshot_of", "sources_of", "state_of", "taken", "usable",
+    "FOREIGN", "KINDS", "Carrier", "Disk", "Made", "Seen", "attached", "begin", "create", "desired", "detach", "detaching", "differences",
+    "forget", "found", "hold", "hosts_of", "image_of_snapshot", "kept", "look", "marks_of", "note", "old_compute", "reconcilers", "reimage",
+    "reimaging", "release", "reserve", "seed", "snapshot_of", "sources_of", "state_of", "taken", "usable",
 ]  # fmt: skip
 taken = placing.taken
 
@@ -49,6 +49,7 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     multiattach: bool
     image: dict[str, str] | None
     format: str
+    contents: str = FOREIGN
 
 
 def create(ctx: Context, kind: str, uuid: str | None, size: int | None, type_name: str | None, *, name: str = "", zone: str | None = None) -> Made:
@@ -71,7 +72,7 @@ def found(row: Any) -> Made:
     """What a server may know of a row."""
     return Made(
         id=row["id"], host=row["host"], status=row["status"], size=row["size"], bootable=row["bootable"], multiattach=row["multiattach"],
-        image=row["image"], format=row["format"],
+        image=row["image"], format=row["format"], contents=row["contents"],
     )  # fmt: skip
 
 
@@ -142,14 +143,17 @@ def forget(db: Connection, volume_id: str) -> None:
         keys.forget(db, row.key_id)
 
 
-def reserve(ctx: Context, volume_id: str, server_id: str) -> str:
-    """Keep a volume for a server; answers the attachment's id. Raises NotFound, BadRequest."""
+def reserve(ctx: Context, volume_id: str, server_id: str, *, mounted: bool = False) -> str:
+    """Keep a volume for a server; answers the attachment's id. mounted: the host mounts it for a container. Raises NotFound, BadRequest."""
+    if mounted:
+        return attachments.reserve(ctx, volumes.find(ctx, volume_id), server_id, status="attaching", contents=OURS)
     return attachments.reserve(ctx, volumes.find(ctx, volume_id), server_id, status="attaching")
 
 
 def hold(db: Connection, volume_id: str, server_id: str) -> str:
     """Keep a volume that was made for a server for it."""
     row, id_ = db.execute(select(volume).where(volume.c.id == volume_id)).one(), new_id()
+    db.execute(update(volume).where(volume.c.id == volume_id).values(contents=FOREIGN))
     db.execute(
         insert(attachment).values(
             id=id_, volume_id=volume_id, project_id=row.project_id, server_id=server_id, status="attaching", mode="rw", created=now()

@@ -8,6 +8,8 @@ from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Integer, LargeBi
 
 from andromede.db.base import Json, Moment, metadata
 
+EMPTY, OURS, FOREIGN = "", "ours", "foreign"
+"""What is in a volume: nothing yet, a file system that hosts made and mounted for containers, or whatever a tenant may have written."""
 _ID = String(36)
 _PROJECT = String(64)
 _NAME = String(255)
@@ -79,6 +81,7 @@ volume = Table(
     Column("key_id", _ID),  # the Key Manager's secret
     Column("hints", Json, nullable=False),
     Column("format", String(16), nullable=False, default="qcow2"),
+    Column("contents", String(16), nullable=False, default=""),  # EMPTY, OURS or FOREIGN
     Column("placed", Boolean, nullable=False, default=False),  # part of the host's desired set
     Column("make", Integer, nullable=False, default=1),
     Column("source", Json),  # drivers.block.Source, until it is made

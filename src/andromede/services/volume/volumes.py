@@ -17,7 +17,7 @@ from andromede.services.image import service as image
 from andromede.services.key_manager import service as keys
 from andromede.services.volume import groups_of, operations, placing, quotas, types, waiting
 from andromede.services.volume.api import Metadata, Name, clean, truth
-from andromede.services.volume.tables import attachment, backup, group, snapshot, volume
+from andromede.services.volume.tables import EMPTY, FOREIGN, attachment, backup, group, snapshot, volume
 
 _MOST_SIZE = 1 << 20
 IDLE = ("available", "in-use")
@@ -71,6 +71,7 @@ class Plan(msgspec.Struct, kw_only=True):
     backup_id: str | None = None
     image: dict[str, Any] | None = None
     bootable: bool = False
+    contents: str = EMPTY
 
 
 def find(ctx: Context, volume_id: str) -> Any:
@@ -123,7 +124,7 @@ def add(ctx: Context, plan: Plan, *, name: str | None, description: str | None =
             id=id_, project_id=project, user_id=user, name=name, description=description, size=plan.size, status="creating",
             wanted_zone=more.get("zone"), zone=more.get("zone"), type_id=plan.type.id, snapshot_id=plan.snapshot_id,
             source_id=plan.source_id, backup_id=plan.backup_id, group_id=more.get("group_id"), image=plan.image,
-            metadata=more.get("metadata") or {}, bootable=plan.bootable, multiattach=facts.multiattach, key_id=key_id,
+            metadata=more.get("metadata") or {}, bootable=plan.bootable, contents=plan.contents, multiattach=facts.multiattach, key_id=key_id,
             hints=more.get("hints") or {}, format=facts.format, source=plan.source, reading=plan.reading, exports=[], created=now(),
         )
     )  # fmt: skip
@@ -188,7 +189,7 @@ def from_snapshot(ctx: Context, snapshot_id: str, size: int | None, type_name: s
     source = block.Source(volume=row["id"], snapshot=one["id"])
     return Plan(
         size=_at_least(size, one["size"], "snapshot"), type=chosen, source=msgspec.to_builtins(source), reading=row["id"],
-        snapshot_id=one["id"], image=row["image"], bootable=row["bootable"],
+        snapshot_id=one["id"], image=row["image"], bootable=row["bootable"], contents=row["contents"],
     )  # fmt: skip
 
 
@@ -200,7 +201,7 @@ def from_volume(ctx: Context, volume_id: str, size: int | None, type_name: str |
     chosen = types.wanted(ctx, type_name) if type_name else types.by_id(ctx.db, row["type_id"]) or types.wanted(ctx, None)
     return Plan(
         size=_at_least(size, row["size"], "source volume"), type=chosen, source=msgspec.to_builtins(block.Source(volume=row["id"])),
-        reading=row["id"], source_id=row["id"], image=row["image"], bootable=row["bootable"],
+        reading=row["id"], source_id=row["id"], image=row["image"], bootable=row["bootable"], contents=row["contents"],
     )  # fmt: skip
 
 
@@ -224,7 +225,7 @@ def from_image(ctx: Context, image_id: str, size: int | None, type_name: str | N
     source = block.Source(image=found.id, path=found.path, size=found.size, format=found.format)
     return Plan(
         size=size, type=types.wanted(ctx, type_name or found.properties.get("cinder_img_volume_type")), source=msgspec.to_builtins(source),
-        image=image.metadata_of(ctx, found.id), bootable=True,
+        image=image.metadata_of(ctx, found.id), bootable=True, contents=FOREIGN,
     )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """The configuration that LXC starts a container with. Source: lxc.container.conf(5)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from andromede.core.ids import peer_name
@@ -13,12 +13,16 @@ _SECCOMP = Path("/usr/share/lxc/config/common.seccomp")
 _APPARMOR = Path("/sys/kernel/security/apparmor")
 _DROPPED = "mac_admin mac_override sys_time sys_module sys_rawio"
 _PERIOD = 100_000
+_PRODUCT = "OpenStack Nova"
+"""By which cloud-init knows, where there is no firmware to ask, that the metadata service is there to be asked."""
 
 
 def text(
-    guest: Guest, folder: Path, *, first: int, tag: str, hierarchies: Sequence[Hierarchy], signal: str, seed: Path | None = None
+    guest: Guest, folder: Path, *, first: int, tag: str, hierarchies: Sequence[Hierarchy], signal: str, seed: Path | None = None,
+    volumes: Mapping[str, Path] | None = None,
 ) -> str:
-    """All of it. first: of the container's ids; signal: what ends its init; seed: a folder with the files of its config drive."""
+    """All of it. first: of the container's ids; signal: what ends its init; seed: a folder with the files of its config drive;
+    volumes: where each of its volumes is mounted."""
     lines = [
         ("lxc.rootfs.path", f"dir:{folder / 'root'}"),
         ("lxc.uts.name", guest.id),
@@ -30,6 +34,7 @@ def text(
         ("lxc.console.logfile", str(folder / "console.log")),
         ("lxc.cap.drop", _DROPPED),
         ("lxc.environment", f"container_uuid={guest.id}"),
+        ("lxc.environment", f"product_name={_PRODUCT}"),
         ("lxc.signal.halt", signal),
         ("lxc.hook.post-stop", f"/usr/bin/touch {folder / 'ended'}"),
         ("lxc.cgroup.dir.container", f"{TOP}/{tag}/container-{guest.id}"),
@@ -43,6 +48,8 @@ def text(
         lines.append(("lxc.apparmor.profile", "generated"))
     if seed is not None:
         lines.append(("lxc.mount.entry", f"{seed} var/lib/cloud/seed/config_drive none bind,ro,create=dir 0 0"))
+    for name, path in (volumes or {}).items():
+        lines.append(("lxc.mount.entry", f"{path} mnt/{name} none bind,nosuid,nodev,create=dir 0 0"))
     lines += limits(guest, hierarchies)
     lines += nics(guest.nics)
     return "".join(f"{name} = {value}\n" for name, value in lines)

@@ -7,8 +7,8 @@ a file; where that one is missing the process vanished.
 
 import asyncio
 import contextlib
-import io
 import os
+import shutil
 import signal
 import socket
 import threading
@@ -27,7 +27,7 @@ from andromede.core.units import KIB
 from andromede.drivers.hypervisor import Guest, Host, Power, Reach, Seen, State, console, unreachable
 from andromede.drivers.hypervisor.cgroup import Cgroups, Hierarchy
 from andromede.drivers.hypervisor.checks import check, check_id, public
-from andromede.drivers.hypervisor.lxc import config, counters, groups, mounts, processes, roots
+from andromede.drivers.hypervisor.lxc import config, counters, groups, mounts, processes, roots, storage, volumes
 from andromede.drivers.hypervisor.lxc.processes import Found
 from andromede.drivers.hypervisor.lxc.store import ASKED, BY_ITSELF, CRASHED, Record, Store
 
@@ -45,16 +45,18 @@ class Lxc:
 
     root: holds everything of every container; every folder above it must let others pass. tag: names the instance in cgroups.
     namespace: the network namespace in which the near ends of ports are; None for ours. changes: told of containers that end.
+    unseal: gives the passphrase of an encrypted volume.
     """
 
     def __init__(
         self, root: Path, *, tag: str = "main", namespace: str | None = None, changes: asyncio.Queue[str] | None = None,
         cgroup_root: Path = Path("/sys/fs/cgroup"), ranges: range | None = None,
+        unseal: volumes.Unseal = bytes,
     ) -> None:  # fmt: skip
         self.changes: asyncio.Queue[str] = asyncio.Queue(maxsize=4096) if changes is None else changes
         self.reach: Reach = unreachable
         self._store = Store(root) if ranges is None else Store(root, ranges)
-        self._tag, self._namespace = tag, namespace
+        self._tag, self._namespace, self._unseal = tag, namespace, unseal
         self._cgroups = Cgroups(tag, cgroup_root)
         self._hierarchies: list[Hierarchy] = self._cgroups.hierarchies
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -82,8 +84,10 @@ class Lxc:
     async def ensure(self, guest: Guest) -> Seen:
         """Move the container one step towards its description. Raises DriverError with a public sentence when it cannot."""
         check(guest)
-        if len(guest.disks) != 1 or guest.drives:
+        if len(guest.disks) != 1:
             raise DriverError("A container has one disk.", status=409)
+        if any(drive.shared for drive in guest.drives):
+            raise DriverError("A volume that several servers share cannot be mounted in a container.", status=409)
         if guest.power is Power.SUSPENDED or guest.captures:
             raise DriverError(_NOT_HERE, status=409)
         seen = await self._alone(guest.id, lambda _: self._step(guest))
@@ -170,7 +174,8 @@ class Lxc:
 
     def _running(self, record: Record, state: State) -> Seen:
         nics = tuple(nic.port_id for nic in record.guest.nics) if record.guest else ()
-        return Seen(id=record.id, state=state, boots=record.boots, started=record.started, nics=nics)
+        drives = volumes.held(self._store.path(record.id))
+        return Seen(id=record.id, state=state, boots=record.boots, started=record.started, nics=nics, drives=drives)
 
     def _gone(self, record: Record) -> None:
         """A container that ran does not any more."""
@@ -183,6 +188,7 @@ class Lxc:
             self._ended(record, CRASHED, "The process that watches over the container ended unexpectedly, or the host was restarted.")
 
     def _ended(self, record: Record, ended: str, fault: str | None) -> None:
+        volumes.release_all(self._store.path(record.id))
         record.pid = record.ticks = 0
         record.started = record.asked = 0.0
         record.ended, record.fault = ended, fault
@@ -246,6 +252,7 @@ class Lxc:
         if seen.state is State.STOPPING and monotonic() - record.asked >= guest.grace:
             record.asked = 0.0
         self._cards(guest, record, found)
+        self._volumes(guest, found)
         record.guest = msgspec.structs.replace(guest, nics=record.guest.nics)
         self._store.save(record)
         frozen = seen.state is State.PAUSED
@@ -273,6 +280,24 @@ class Lxc:
             kept.append(nic)
         record.guest = msgspec.structs.replace(record.guest, nics=tuple(kept))
 
+    def _volumes(self, guest: Guest, found: Found) -> None:
+        """Give a container that runs the volumes that it lacks, take away others as soon as nothing inside uses them, tend the rest."""
+        folder, first = self._store.path(guest.id), self._store.take(guest.id)
+        wanted = {drive.id for drive in guest.drives}
+        for volume_id in volumes.known(folder):
+            if volume_id not in wanted:
+                volumes.take(folder, volume_id, init=found.init)
+        for drive in guest.drives:
+            volumes.open_(folder, drive, first=first, unseal=self._unseal)
+            volumes.give(folder, drive, first=first, init=found.init)
+            volumes.tend(folder, drive)
+        self._sheltered(guest)
+
+    def _sheltered(self, guest: Guest) -> None:
+        """What reads its volumes lives as long as the container does, whatever becomes of us."""
+        folder = self._store.path(guest.id)
+        groups.shelter(self._hierarchies, self._tag, guest.id, [storage.process(volumes.place(folder, drive.id)) for drive in guest.drives])
+
     def _there(self) -> list[str]:
         """What runs a program where the ends of ports are."""
         return [] if self._namespace is None else ["nsenter", f"--net=/run/netns/{self._namespace}", "--"]
@@ -289,13 +314,16 @@ class Lxc:
             image = None if disk.base is None else roots.unpack(self._store.images, Path(disk.base), disk.size)
         groups.remove(self._hierarchies, self._tag, guest.id)
         roots.ensure(folder, image, disk, first=first)
+        volumes.release_all(folder)
+        mounted = {drive.id: volumes.open_(folder, drive, first=first, unseal=self._unseal) for drive in guest.drives}
         console.compact(folder / "console.log")
         for name in ("ended", "lxc.log"):
             (folder / name).unlink(missing_ok=True)
-        seed = _seed(Path(guest.config_drive), folder / "seed") if guest.config_drive else None
+        seed = _seed(Path(guest.seed), folder / "seed") if guest.seed else None
         words = config.text(
-            guest, folder, first=first, tag=self._tag, hierarchies=self._hierarchies, signal=roots.halt_signal(image), seed=seed
-        )
+            guest, folder, first=first, tag=self._tag, hierarchies=self._hierarchies, signal=roots.halt_signal(image), seed=seed,
+            volumes=mounted,
+        )  # fmt: skip
         (folder / "config").write_text(words)
         (folder / "config").chmod(0o600)
         record.boots = guest.boots
@@ -308,12 +336,15 @@ class Lxc:
             mounts.run(command, timeout=_STARTING, cause="The container could not be started.", path=_NOWHERE)
         except DriverError as error:
             self._kill(guest.id)
+            volumes.release_all(folder)
             raise DriverError(error.message) from OSError(_tail(folder / "lxc.log"))
+        self._sheltered(guest)
         record.started = time.time()
         return self._look(record, processes.find(self._store.root, guest.id))
 
     def _remove(self, guest_id: str) -> None:
         self._kill(guest_id)
+        volumes.release_all(self._store.path(guest_id))
         roots.release(self._store.path(guest_id))
         self._store.forget(guest_id)
         groups.remove(self._hierarchies, self._tag, guest_id)
@@ -344,24 +375,12 @@ class Lxc:
             os.close(handle)
 
 
-def _seed(drive: Path, folder: Path) -> Path:
-    """The files of a config drive in a folder, where cloud-init looks for them in a container."""
-    import pycdlib
-
-    image = pycdlib.PyCdlib()
-    image.open(str(drive))
-    try:
-        for parent, _, names in image.walk(rr_path="/"):
-            place = folder / parent.lstrip("/")
-            place.mkdir(parents=True, exist_ok=True)
-            place.chmod(0o755)
-            for name in names:
-                content = io.BytesIO()
-                image.get_file_from_iso_fp(content, rr_path=f"{parent.rstrip('/')}/{name}")
-                (place / name).write_bytes(content.getvalue())
-                (place / name).chmod(0o644)
-    finally:
-        image.close()
+def _seed(source: Path, folder: Path) -> Path:
+    """What is known of the server when it is started, for everybody inside to read."""
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(source, folder)
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
     return folder
 
 

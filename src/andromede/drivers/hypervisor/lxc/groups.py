@@ -46,6 +46,15 @@ def remove(hierarchies: Sequence[Hierarchy], tag: str, guest_id: str, patience: 
                 time.sleep(0.02)
 
 
+def shelter(hierarchies: Sequence[Hierarchy], tag: str, guest_id: str, processes: Sequence[int]) -> None:
+    """Put processes that serve a container beside the one that watches it."""
+    for root in _roots(hierarchies):
+        file = root / TOP / tag / f"monitor-{guest_id}" / "cgroup.procs"
+        for number in processes:
+            if number and file.exists():
+                file.write_text(str(number))
+
+
 def sweep(hierarchies: Sequence[Hierarchy], tag: str, known: Callable[[], set[str]]) -> bool:
     """Remove what containers left that nobody knows any more, and the groups above where there is none; whether all of it could be
     removed. Whoever begins a container is known before there is a group of it."""

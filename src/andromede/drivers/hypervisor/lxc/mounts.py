@@ -20,22 +20,26 @@ RANGE = 65536
 _OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 428, 429, 442
 _HERE, _EMPTY_PATH = -100, 0x1000
 _CLONE, _CLOEXEC, _FROM_EMPTY = 1, os.O_CLOEXEC, 4
-_READ_ONLY, _NO_DEV, _MAPPED = 0x1, 0x4, 0x00100000
+_READ_ONLY, _NO_SUID, _NO_DEV, _MAPPED = 0x1, 0x2, 0x4, 0x00100000
 _attributes = struct.Struct("<QQQQ")
 _MOUNT_NO_DEV, _MOUNT_NO_SUID, _DETACH = 4, 2, 2
 _libc = ctypes.CDLL(None, use_errno=True)
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def run(argv: Sequence[str | Path], *, timeout: float = 60, cause: str, path: str = _PATH, fine: Sequence[int] = (0,)) -> str:
+def run(
+    argv: Sequence[str | Path], *, timeout: float = 60, cause: str, path: str = _PATH, fine: Sequence[int] = (0,),
+    folder: Path | None = None,
+) -> str:  # fmt: skip
     """What a program says. Raises DriverError with `cause`, the program's own words behind it. path: where it finds others. fine:
-    how it may end."""
+    how it may end. folder: where it works."""
     words = [shutil.which(str(argv[0]), path=_PATH) or str(argv[0]), *map(str, argv[1:])]
     environment = {"PATH": path, "LC_ALL": "C.UTF-8"}
     try:
         done = subprocess.run(
-            words, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False, umask=0o022
-        )
+            words, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False, umask=0o022,
+            cwd=folder,
+        )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
         raise DriverError(cause) from error
     if done.returncode not in fine:
@@ -62,18 +66,25 @@ def ids(inside: int, outside: int) -> Iterator[int]:
         holder.wait()
 
 
-def shifted(source: Path, target: Path, *, was: int, becomes: int) -> None:
-    """Mount a folder at another, read-only; what belongs to `was` and the ids behind it there belongs to `becomes` and those here."""
+def tree(source: Path) -> int:
+    """A copy of a mount that is mounted nowhere yet, as a file descriptor."""
+    return _call(_OPEN_TREE, _HERE, os.fsencode(source), _CLONE | _CLOEXEC)
+
+
+def shifted(source: Path, target: Path, *, was: int, becomes: int, writable: bool = False) -> None:
+    """Mount a folder at another, read-only if not `writable`; what belongs to `was` and the ids behind it there belongs to `becomes`
+    and those behind it here."""
     with ids(was, becomes) as holder:
         space = os.open(f"/proc/{holder}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            tree = _call(_OPEN_TREE, _HERE, os.fsencode(source), _CLONE | _CLOEXEC)
+            copy = tree(source)
             try:
-                wanted = ctypes.create_string_buffer(_attributes.pack(_READ_ONLY | _NO_DEV | _MAPPED, 0, 0, space), _attributes.size)
-                _call(_MOUNT_SETATTR, tree, b"", _EMPTY_PATH, wanted, _attributes.size)
-                _call(_MOVE_MOUNT, tree, b"", _HERE, os.fsencode(target), _FROM_EMPTY)
+                flags = _NO_DEV | _MAPPED | (_NO_SUID if writable else _READ_ONLY)
+                wanted = ctypes.create_string_buffer(_attributes.pack(flags, 0, 0, space), _attributes.size)
+                _call(_MOUNT_SETATTR, copy, b"", _EMPTY_PATH, wanted, _attributes.size)
+                _call(_MOVE_MOUNT, copy, b"", _HERE, os.fsencode(target), _FROM_EMPTY)
             finally:
-                os.close(tree)
+                os.close(copy)
         finally:
             os.close(space)
 

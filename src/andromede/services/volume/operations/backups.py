@@ -13,7 +13,7 @@ from andromede.drivers import block
 from andromede.engine.model import Kind, Later, Step, Work
 from andromede.services.volume import attachments, messages, waiting
 from andromede.services.volume.operations import create, reading
-from andromede.services.volume.tables import backup, volume
+from andromede.services.volume.tables import FOREIGN, backup, volume
 from andromede.services.volume.vault import CHUNK, GROUP, Line, Vault
 
 
@@ -128,7 +128,7 @@ def _open(work: Work) -> Later | None:
     """Have the host take what is written to a stage of the volume."""
     row = waiting.read(work)
     if row.stage != work.id:
-        waiting.change(work, stage=work.id, placed=True, make=work.memo["make"] - 1)
+        waiting.change(work, contents=FOREIGN, stage=work.id, placed=True, make=work.memo["make"] - 1)
         return Later(0.0)
     return waiting.reached(work, row, lambda _seen: True)
 

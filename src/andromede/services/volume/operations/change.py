@@ -10,7 +10,7 @@ from andromede.drivers import block
 from andromede.engine.model import Kind, Later, Step, Work
 from andromede.services.key_manager import service as keys
 from andromede.services.volume import attachments, messages, waiting
-from andromede.services.volume.tables import volume
+from andromede.services.volume.tables import FOREIGN, volume
 
 
 def _grow(work: Work) -> Later | None:
@@ -109,7 +109,7 @@ RETYPE = Kind(
 def _reimage(work: Work) -> Later | None:
     row = waiting.read(work)
     if row.make < work.memo["make"]:
-        waiting.change(work, make=work.memo["make"], source=work.memo["source"])
+        waiting.change(work, make=work.memo["make"], source=work.memo["source"], contents=FOREIGN)
         return Later(0.0)
     return waiting.reached(work, row, lambda seen: seen.seen_made >= seen.make)
 
