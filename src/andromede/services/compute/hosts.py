@@ -92,7 +92,8 @@ def _wishes(db: Connection, ids: Iterable[str], zone: str) -> list[Wish]:
         ports = network.ports_of(db, some)
         disks = devices.of_servers(db, some)
         for row in rows:
-            wish = _wish(row, ports.get(row["id"], []), zone, devices.described(disks.get(row["id"], [])))
+            mine = ports.get(row["id"], [])
+            wish = _wish(row, mine, zone, devices.described(disks.get(row["id"], []), mine, row["nic_tags"] or {}))
             out.append(msgspec.structs.replace(wish, volumes=devices.wishes(db, disks.get(row["id"], []))))
     return out
 
