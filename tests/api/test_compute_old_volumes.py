@@ -58,6 +58,22 @@ def test_a_rescued_server_keeps_its_volumes(cloud, image, network):  # noqa: F81
     ok(cloud.user.delete(f"{path}/{first}"), 202)
 
 
+def test_a_server_without_a_host_is_given_volumes(cloud, image, network):  # noqa: F811 - a fixture
+    server_id, first, second = server(cloud, network, imageRef=image), volume(cloud), volume(cloud)
+    action, path = f"{C}/servers/{server_id}/action", f"{C}/servers/{server_id}/os-volume_attachments"
+    ok(cloud.user.post(action, {"shelve": None}), 202)
+    cloud.settle()
+    assert ok(cloud.user.get(f"{C}/servers/{server_id}"))["server"]["status"] == "SHELVED_OFFLOADED"
+    attach(cloud, server_id, first)
+    attach(cloud, server_id, second)
+    ok(cloud.user.delete(f"{path}/{second}"), 202)
+    cloud.settle()
+    assert (show(cloud, first)["status"], show(cloud, second)["status"]) == ("in-use", "available")
+    ok(cloud.user.post(action, {"unshelve": None}), 202)
+    cloud.settle()
+    assert [drive.id for drive in cloud.hypervisors["host-1"]._books[server_id].drives] == [first]
+
+
 def test_a_frozen_host_takes_no_volumes(cloud):
     cloud.settle()
     assert cloud.admin.put(f"{V}/os-services/freeze", {"host": "elsewhere"}).status == 400

@@ -21,6 +21,7 @@ from andromede.drivers.host import Attached
 from andromede.drivers.hypervisor import MOST_DRIVES, Seen
 from andromede.services.compute.tables_volumes import block_device
 from andromede.services.compute.wire import BlockDevice, NewServer, OldBlockDevice
+from andromede.services.network.service import Attached as Port
 from andromede.services.volume import service as volume
 
 LOCAL_BUSES = ("virtio", "scsi", "sata", "ide")
@@ -277,9 +278,10 @@ def wishes(db: Connection, rows: list[Any]) -> tuple[Attached, ...]:
     return volume.kept(db, [volume.Disk(id=row.volume_id, bus=row.bus, boot=row.boot_index) for row in rows if not row.leaving])
 
 
-def described(rows: list[Any]) -> list[dict[str, Any]]:
-    """The tagged volumes of a server, for its metadata."""
-    return [
+def described(rows: list[Any], ports: Sequence[Port], nic_tags: dict[str, str]) -> list[dict[str, Any]]:
+    """The tagged volumes and network cards of a server, for its metadata. nic_tags: of its ports, by id."""
+    cards = [{"type": "nic", "bus": "pci", "mac": one.mac, "tags": [nic_tags[one.port_id]]} for one in ports if one.port_id in nic_tags]
+    return cards + [
         {"type": "disk", "bus": "scsi" if row.bus == "scsi" else "pci", "serial": row.volume_id[:20], "path": row.device_name, "tags": [row.tag]}
         for row in rows
         if row.tag

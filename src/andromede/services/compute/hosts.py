@@ -93,7 +93,8 @@ def _wishes(db: Connection, ids: Iterable[str], where: Any) -> list[Wish]:
         ports = network.ports_of(db, some)
         disks = devices.of_servers(db, some)
         for row in rows:
-            wish = _wish(row, ports.get(row["id"], []), where.zone, devices.described(disks.get(row["id"], [])))
+            mine = ports.get(row["id"], [])
+            wish = _wish(row, mine, where.zone, devices.described(disks.get(row["id"], []), mine, row["nic_tags"] or {}))
             if row["move"] is not None:
                 wish = msgspec.structs.replace(wish, **_on_its_way(row["move"], comes=row["host"] != where.name))
             out.append(msgspec.structs.replace(wish, volumes=devices.wishes(db, disks.get(row["id"], []))))

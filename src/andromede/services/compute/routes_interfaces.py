@@ -10,8 +10,9 @@ from andromede.core.errors import BadRequest, Forbidden, NotFound
 from andromede.core.ids import is_id
 from andromede.drivers.hypervisor import MOST_NICS
 from andromede.http.wire import Body, since
-from andromede.services.compute import hosts, servers, state
+from andromede.services.compute import hosts, operations, servers, state
 from andromede.services.compute.api import api, member, reader
+from andromede.services.compute.wire import DeviceTag
 from andromede.services.network import service as network
 
 _ALL, _ONE = "/servers/{server_id}/os-interface", "/servers/{server_id}/os-interface/{port_id}"
@@ -29,7 +30,7 @@ class NewInterface(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     port_id: str | UnsetType = UNSET
     net_id: str | UnsetType = UNSET
     fixed_ips: Annotated[list[FixedAddress], msgspec.Meta(min_length=1, max_length=1)] | UnsetType = UNSET
-    tag: Annotated[str, since("2.49")] | UnsetType = UNSET
+    tag: Annotated[DeviceTag, since("2.49")] | UnsetType = UNSET
 
 
 class Attach(Body):
@@ -38,12 +39,12 @@ class Attach(Body):
     interface: NewInterface = msgspec.field(name="interfaceAttachment", default_factory=NewInterface)
 
 
-def _view(ctx: Context, port: network.Attached) -> dict[str, Any]:
+def _view(ctx: Context, row: Any, port: network.Attached) -> dict[str, Any]:
     out: dict[str, Any] = {
         "port_id": port.port_id, "net_id": port.network_id, "mac_addr": port.mac, "port_state": port.status,
         "fixed_ips": [{"subnet_id": one.subnet_id, "ip_address": one.address} for one in port.fixed],
     }  # fmt: skip
-    return out | {"tag": None} if ctx.at_least("2.70") else out
+    return out | {"tag": (row["nic_tags"] or {}).get(port.port_id)} if ctx.at_least("2.70") else out
 
 
 def _find(ctx: Context, server_id: str, port_id: str) -> network.Attached:
@@ -57,14 +58,14 @@ def _find(ctx: Context, server_id: str, port_id: str) -> network.Attached:
 @api.get(_ALL, policy=reader("os-attach-interfaces:list"))
 def list_interfaces(ctx: Context, server_id: str) -> dict[str, Any]:
     """A server's interfaces."""
-    servers.find(ctx, server_id)
-    return {"interfaceAttachments": [_view(ctx, port) for port in network.ports_of(ctx.db, [server_id]).get(server_id, [])]}
+    row = servers.find(ctx, server_id)
+    return {"interfaceAttachments": [_view(ctx, row, port) for port in network.ports_of(ctx.db, [server_id]).get(server_id, [])]}
 
 
 @api.get(_ONE, policy=reader("os-attach-interfaces:show"))
 def show_interface(ctx: Context, server_id: str, port_id: str) -> dict[str, Any]:
     """One interface."""
-    return {"interfaceAttachment": _view(ctx, _find(ctx, server_id, port_id))}
+    return {"interfaceAttachment": _view(ctx, servers.find(ctx, server_id), _find(ctx, server_id, port_id))}
 
 
 def _mine(ctx: Context, server_id: str, action: str) -> Any:
@@ -78,13 +79,14 @@ def _mine(ctx: Context, server_id: str, action: str) -> Any:
 def attach_interface(ctx: Context, server_id: str, body: Attach) -> dict[str, Any]:
     """Give a server one more interface; a running guest gets the card at once.
 
-    Errors: 400 a network or port that cannot be used, or a tag, which is not served; 403 more interfaces than a server can have;
+    Errors: 400 a network or port that cannot be used, or a tag that another has; 403 more interfaces than a server can have;
     409 a state that does not allow it.
     """
     wanted = body.interface
     row = _mine(ctx, server_id, "attach_interface")
-    if wanted.tag is not UNSET:
-        raise BadRequest("Device tags of interfaces are not served here.")
+    tags = dict(row["nic_tags"] or {})
+    if wanted.tag is not UNSET and wanted.tag in tags.values():
+        raise BadRequest("Invalid input for field/attribute tag. Another interface of the server has it.")
     if wanted.port_id is not UNSET and wanted.net_id is not UNSET:
         raise BadRequest("Must not input both network_id and port_id")
     if wanted.fixed_ips is not UNSET and wanted.net_id is UNSET:
@@ -103,9 +105,11 @@ def attach_interface(ctx: Context, server_id: str, body: Attach) -> dict[str, An
         raise Forbidden(f"A server can have at most {MOST_NICS} network interfaces.")
     servers.begin(ctx, server_id, "attach_interface")
     port = network.attach_one(ctx, server_id, asked[0], hostname=row["hostname"])
+    if wanted.tag is not UNSET:
+        operations.write(ctx.db, row["id"], nic_tags=tags | {port.port_id: wanted.tag})
     network.bind(ctx.db, ctx.parts.operations, server_id, row["host"])
     hosts.changed(ctx.db, ctx.parts.operations, row["host"])
-    return {"interfaceAttachment": _view(ctx, _find(ctx, server_id, port.port_id))}
+    return {"interfaceAttachment": _view(ctx, servers.find(ctx, server_id), _find(ctx, server_id, port.port_id))}
 
 
 @api.delete(_ONE, policy=member("os-attach-interfaces:delete"), status=202)
@@ -115,6 +119,7 @@ def detach_interface(ctx: Context, server_id: str, port_id: str) -> None:
     _find(ctx, server_id, port_id)
     servers.begin(ctx, server_id, "detach_interface")
     network.detach_one(ctx.db, ctx.parts.operations, port_id)
+    operations.write(ctx.db, row["id"], nic_tags={port: tag for port, tag in (row["nic_tags"] or {}).items() if port != port_id})
     hosts.changed(ctx.db, ctx.parts.operations, row["host"])
 
 

@@ -13,10 +13,10 @@ from andromede.http import paging
 from andromede.http.wire import Body, since
 from andromede.services.compute import containers, devices, hosts, operations, servers, state
 from andromede.services.compute.api import api, member, reader
+from andromede.services.compute.wire import DeviceTag
 from andromede.services.volume import service as volume
 
 _ALL, _ONE = "/servers/{server_id}/os-volume_attachments", "/servers/{server_id}/os-volume_attachments/{volume_id}"
-_Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=60, pattern=r"^[^,/]*$")]
 
 
 class NewAttachment(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -24,7 +24,7 @@ class NewAttachment(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     volume_id: str = msgspec.field(name="volumeId")
     device: str | None | UnsetType = UNSET
-    tag: Annotated[_Tag, since("2.49")] | UnsetType = UNSET
+    tag: Annotated[DeviceTag, since("2.49")] | UnsetType = UNSET
     delete_on_termination: Annotated[bool, since("2.79")] | UnsetType = UNSET
 
 
@@ -94,7 +94,7 @@ def _mine(ctx: Context, server_id: str, action: str) -> Any:
     row = servers.find(ctx, server_id)
     state.unlocked(row, admin=ctx.caller.admin)
     containers.able(row, action)
-    state.require(row, action, "active", "stopped", "paused", "suspended", "resized", "soft-delete", "shelved", idle=False)
+    state.require(row, action, "active", "stopped", "paused", "suspended", "resized", "soft-delete", "shelved", "shelved_offloaded", idle=False)
     return row
 
 

@@ -92,7 +92,8 @@ def create(ctx: Context, body: CreateServer) -> tuple[list[str], str, str]:
         )  # fmt: skip
         for tag in dict.fromkeys(wanted.tags or []):
             ctx.db.execute(insert(server_tag).values(server_id=id_, tag=tag))
-        network.attach(ctx, id_, requests, groups=[group.name for group in wanted.security_groups or []], hostname=hostname)
+        ports = network.attach(ctx, id_, requests, groups=[group.name for group in wanted.security_groups or []], hostname=hostname)
+        ctx.db.execute(update(server).where(server.c.id == id_).values(nic_tags=_nic_tags(wanted, ports)))
         if number > 1 and any(one.source == "volume" for one in disks):
             raise BadRequest("Block Device Mapping is Invalid: a volume cannot be attached to several new servers.")
         bus = source.get("properties", {}).get("hw_disk_bus", "virtio")
@@ -259,6 +260,15 @@ def _networks(ctx: Context, wanted: NewServer, number: int) -> list[network.Want
                 raise BadRequest(f"Invalid fixed IP address ({one.fixed_ip})") from error
         out.append(network.Wanted(network_id=one.uuid or None, port_id=one.port or None, address=one.fixed_ip or None))
     return out
+
+
+def _nic_tags(wanted: NewServer, ports: list[str]) -> dict[str, str]:
+    """Ports with device tags, of the networks asked for in the same order."""
+    asked = wanted.networks if isinstance(wanted.networks, list) else []
+    tags = {port: one.tag for port, one in zip(ports, asked, strict=False) if one.tag}
+    if len(set(tags.values())) != len(tags):
+        raise BadRequest("Invalid input for field/attribute networks. Two of them have the same tag.")
+    return tags
 
 
 def begin(ctx: Context, server_id: str, name: str) -> None:

@@ -126,6 +126,7 @@ server = Table(
     Column("before", Json),  # what it was before it was resized or moved, until that is confirmed
     Column("confirm_by", Moment),
     Column("rescue", Json),  # the image it is rescued with, and where that is plugged in
+    Column("nic_tags", Json),  # port id to its device tag
     Column("captures", Json),  # image id to where a copy of the root disk is to be put
     Column("seen_captures", Json),  # image id to a fault, or an empty text where the copy is whole
     Column("target", String(255), index=True),  # the host that it is on its way to while it runs

@@ -25,13 +25,16 @@ class Ref(Wire, kw_only=True):
     links: list[Link]
 
 
+DeviceTag = Annotated[str, msgspec.Meta(min_length=1, max_length=60, pattern=r"^[^,/]*$")]
+
+
 class NetworkRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A network, port or address asked for."""
 
     uuid: str | UnsetType = UNSET
     port: str | None | UnsetType = UNSET
     fixed_ip: str | UnsetType = UNSET
-    tag: Annotated[str, since("2.32")] | UnsetType = UNSET
+    tag: Annotated[DeviceTag, since("2.32")] | UnsetType = UNSET
 
 
 class Named(msgspec.Struct, kw_only=True):
@@ -61,7 +64,7 @@ class BlockDevice(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     disk_bus: str | None = None
     guest_format: str | None = None
     no_device: bool | str | None = None
-    tag: Annotated[str | None, since("2.42")] | UnsetType = UNSET
+    tag: Annotated[DeviceTag | None, since("2.32")] | UnsetType = UNSET
     volume_type: Annotated[str | None, since("2.67")] | UnsetType = UNSET
 
 

@@ -89,7 +89,8 @@ def hurry_servers(db: Connection, operations: Operations, volume_id: str) -> Non
 
 
 _STATUS = {"reserved": "reserved", "attaching": "attaching", "attached": "in-use", "detaching": "detaching"}
-_ORDER = ("attached", "detaching", "attaching", "reserved")
+_ORDER = ("detaching", "attaching", "reserved", "attached")
+"""What a volume of several servers shows first: what is under way with one of them."""
 
 
 def settle(db: Connection, volume_id: str) -> None:

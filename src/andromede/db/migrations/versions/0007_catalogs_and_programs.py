@@ -1,4 +1,4 @@
-"""endpoint groups, what catalogs are limited to, and OAuth."""
+"""endpoint groups, what catalogs are limited to, OAuth, and tags of servers' network cards."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -63,9 +63,15 @@ def upgrade() -> None:
     with op.batch_alter_table('identity_access_token', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_identity_access_token_user_id'), ['user_id'], unique=False)
 
+    with op.batch_alter_table('compute_server', schema=None) as batch_op:
+        batch_op.add_column(sa.Column('nic_tags', Json(), nullable=True))
+
 
 def downgrade() -> None:
     """Take back."""
+    with op.batch_alter_table('compute_server', schema=None) as batch_op:
+        batch_op.drop_column('nic_tags')
+
     with op.batch_alter_table('identity_access_token', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_identity_access_token_user_id'))
 
