@@ -57,6 +57,13 @@ def attach(cloud, server_id, volume_id, **more):
     return answer.json["volumeAttachment"]
 
 
+def swap(cloud, server_id, old, new, client=None, status=202):
+    body = {"volumeAttachment": {"volumeId": new}}
+    answer = (client or cloud.admin).put(f"{C}/servers/{server_id}/os-volume_attachments/{old}", body, headers=NEW)
+    assert answer.status == status, answer
+    return answer
+
+
 def test_a_volume_is_made_and_deleted(cloud):
     id_ = volume(cloud, 2, metadata={"a": "b"})
     found = show(cloud, id_)
@@ -115,6 +122,32 @@ def test_it_goes_from_one_running_server_to_another_and_back(cloud, image, netwo
     cloud.user.delete(f"{C}/servers/{two}")
     cloud.settle()
     assert show(cloud, id_)["status"] == "available"
+
+
+def test_a_volume_takes_the_place_of_another(cloud, image, network):
+    """And the first one can come back, beside it or in its place."""
+    one, first = server(cloud, network, imageRef=image), volume(cloud)
+    second, small = volume(cloud, 2), volume(cloud)
+    swap(cloud, one, first, second, status=404)
+    device = attach(cloud, one, first, tag="data")["device"]
+    swap(cloud, one, first, second, client=cloud.user, status=403)
+    swap(cloud, one, first, "x", status=400)
+    swap(cloud, one, first, second)
+    cloud.settle()
+    assert (show(cloud, first)["status"], show(cloud, second)["status"]) == ("available", "in-use")
+    assert [(each["server_id"], each["device"]) for each in show(cloud, second)["attachments"]] == [(one, device)]
+    assert [held.id for held in guest(cloud, one).drives] == [second]
+    listed = cloud.user.get(f"{C}/servers/{one}/os-volume_attachments", headers=NEW).json["volumeAttachments"]
+    assert [(each["volumeId"], each["tag"], each["device"]) for each in listed] == [(second, "data", device)]
+    swap(cloud, one, second, small, status=400)
+    attach(cloud, one, first)
+    assert len({drive.slot or drive.id for drive in guest(cloud, one).guest.drives}) == 2
+    swap(cloud, one, first, second, status=400)
+    assert cloud.user.post(f"{C}/servers/{one}/action", {"os-stop": None}).status == 202
+    cloud.settle()
+    swap(cloud, one, first, small, status=409)
+    actions = cloud.user.get(f"{C}/servers/{one}/os-instance-actions", headers=NEW).json["instanceActions"]
+    assert "swap_volume" in [each["action"] for each in actions]
 
 
 def test_a_guest_that_does_not_let_go_keeps_the_volume_until_it_does(cloud, image, network):

@@ -73,6 +73,45 @@ def remove(real, *ids):
     assert not [id_ for id_ in ids if (real.home.volumes / id_).exists()]
 
 
+def test_another_volume_takes_the_place_of_one_that_is_written_to(real):
+    server = bonjour(real)
+    reachable(real, server)
+    old, new = volume(real), volume(real, size=2)
+    before = disks(real, server)
+    attach(real, server, old)
+    (disk,) = until(lambda: disks(real, server) - before)
+    guest(real, server, f"echo before | sudo dd of=/dev/{disk} conv=fsync; sudo dd if=/dev/urandom of=/dev/{disk} bs=1M seek=1 count=20 conv=fsync")
+    whole = guest(real, server, f"sudo md5sum /dev/{disk}")
+    real.admin.put(f"{C}/servers/{server['id']}/os-volume_attachments/{old}", {"volumeAttachment": {"volumeId": new}})
+    ready(real, new, "in-use")
+    ready(real, old)
+    guest(real, server, "echo 3 | sudo tee /proc/sys/vm/drop_caches")
+    assert guest(real, server, f"sudo md5sum /dev/{disk}") == whole
+    guest(real, server, f"echo behind | sudo dd of=/dev/{disk} bs=1M seek=30 conv=fsync")
+    real.user.delete(f"{C}/servers/{server['id']}/os-volume_attachments/{new}")
+    ready(real, new)
+    until(lambda: disks(real, server) == before)
+    for id_, found in ((new, "behind"), (old, "")):
+        attach(real, server, id_)
+        (disk,) = until(lambda: disks(real, server) - before)
+        assert guest(real, server, f"sudo head -c 6 /dev/{disk}") == "before"
+        assert guest(real, server, f"sudo dd if=/dev/{disk} bs=1M skip=30 count=1 2>/dev/null | tr -d '\\0'") == found
+        real.user.delete(f"{C}/servers/{server['id']}/os-volume_attachments/{id_}")
+        ready(real, id_)
+        until(lambda: disks(real, server) == before)
+    remove(real, old, new)
+
+
+def guest(real, server, command):
+    done = real.ssh(address(server), command)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def disks(real, server):
+    return set(guest(real, server, "ls /sys/block").split())
+
+
 def attach(real, server, id_):
     made = real.user.post(f"{C}/servers/{server['id']}/os-volume_attachments", {"volumeAttachment": {"volumeId": id_}})["volumeAttachment"]
     ready(real, id_, "in-use")

@@ -189,6 +189,45 @@ def attachments(base):
     return Attachments
 
 
+def swaps(base):
+    """The class of scenes in which a server's volume is replaced by another. base: that of scenes in which it has one."""
+
+    class Swaps(base):
+        """A server with a volume, and another volume that is to take its place."""
+
+        def __init__(self, cloud):
+            super().__init__(cloud, begin="swap", before=True, ends="available")
+
+        def prepare(self):
+            super().prepare()
+            self.other = self.cloud.user.post(f"{V}/volumes", {"volume": {"size": 1}}).json["volume"]["id"]
+            self.cloud.settle()
+
+        def swap(self):
+            body = {"volumeAttachment": {"volumeId": self.other}}
+            assert self.cloud.admin.put(f"{C}/servers/{self.id}/os-volume_attachments/{self.volume}", body).status == 202
+
+        def has(self):
+            listed = self.cloud.user.get(f"{C}/servers/{self.id}/os-volume_attachments").json["volumeAttachments"]
+            (book,) = [one._books[self.id] for one in self.cloud.hypervisors.values() if self.id in one._books]
+            return [one["volumeId"] for one in listed], [held.id for held in book.drives]
+
+        def succeeded(self):
+            super().succeeded()
+            assert self.has() == ([self.other], [self.other])
+
+        def unwound(self):
+            super().unwound()
+            until(lambda: self.has() == ([self.volume], [self.volume]))
+
+        def nothing_left(self):
+            assert self.cloud.user.delete(f"{V}/volumes/{self.other}").status == 202
+            self.cloud.settle()
+            super().nothing_left()
+
+    return Swaps
+
+
 def scenes(base):
     """All of them, by kind. base: the class of scenes of servers."""
     having = attachments(base)
@@ -208,6 +247,7 @@ def scenes(base):
         "backup.delete": [lambda cloud: Volumes(cloud, before=(backed_up,), begin=unbacked)],
         "snapshot.create": [lambda cloud: Volumes(cloud, begin=taken)],
         "snapshot.delete": [lambda cloud: Volumes(cloud, before=(taken,), begin=untaken)],
+        "server.swap": [swaps(having)],
         "server.attach": [lambda cloud: having(cloud, begin="attach", ends="in-use")],
         "server.detach": [lambda cloud: having(cloud, begin="detach", before=True, ends="available")],
     }

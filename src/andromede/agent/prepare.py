@@ -35,7 +35,7 @@ def _drive(one: Attached, volume: Volume | None, path: Callable[[Volume], str]) 
         raise DriverError(f"The volume {one.id} is not on the host of the server.")
     return Drive(
         id=one.id, path=path(volume), size=volume.size, format=volume.format, secret=volume.secret, bus=one.bus, readonly=one.readonly,
-        shared=one.shared, boot=one.boot, snapshots=volume.snapshots, limits=one.limits,
+        shared=one.shared, boot=one.boot, snapshots=volume.snapshots, limits=one.limits, slot=one.slot,
     )  # fmt: skip
 
 

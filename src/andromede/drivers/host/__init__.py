@@ -58,6 +58,7 @@ class Attached(msgspec.Struct, frozen=True, kw_only=True):
     shared: bool = False
     boot: int = -1
     limits: dict[str, int] = {}
+    slot: str = ""
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):

@@ -166,7 +166,8 @@ class Drive(msgspec.Struct, frozen=True, kw_only=True):
     id: the volume's; also its serial number in the guest (first 20 characters). path: what is opened. format: `qcow2` or `raw`; never
     guessed. secret: the sealed passphrase of an encrypted one. size, snapshots: what it is to be brought to while it is in use; the size
     never gets smaller. shared: other guests may write to it, too. boot: its place in the order of booting; below 0 for none.
-    limits: in the keys of QoS specs (`total_iops_sec`, `read_bytes_sec_max` …), bytes or requests a second.
+    limits: in the keys of QoS specs (`total_iops_sec`, `read_bytes_sec_max` …), bytes or requests a second. slot: names its place in the
+    guest, where that is not its own id: a volume that is described in another's place gets all of its data, and then takes it.
     """
 
     id: str
@@ -180,6 +181,7 @@ class Drive(msgspec.Struct, frozen=True, kw_only=True):
     boot: int = -1
     snapshots: tuple[str, ...] = ()
     limits: dict[str, int] = {}
+    slot: str = ""
 
 
 class Guest(msgspec.Struct, frozen=True, kw_only=True):

@@ -353,6 +353,8 @@ class Fake:
         before = {held.id: held for held in book.drives}
         wanted = {drive.id: drive for drive in guest.drives}
         kept = [held for id_, held in before.items() if id_ not in wanted and book.deaf]
+        if any(one.slot and one.id not in before for one in guest.drives):  # its data comes from one that is there until the next call
+            kept = [held for id_, held in before.items() if id_ not in wanted]
         sizes = {id_: max(drive.size, before[id_].size if id_ in before else 0) for id_, drive in wanted.items()}
         book.drives = (*(Held(id=id_, size=sizes[id_], snapshots=tuple(sorted(one.snapshots))) for id_, one in wanted.items()), *kept)
         if self.block is not None:

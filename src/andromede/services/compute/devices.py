@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 from msgspec import UNSET
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, or_, select, update
 
 from andromede.core.clock import now
 from andromede.core.context import Context, Parts
@@ -191,8 +191,10 @@ def insert_row(
 ) -> str:  # fmt: skip
     """A volume is the server's from now on; answers the row's id."""
     id_ = new_id()
+    taken = any(slot_of(one) == volume_id for one in of_servers(db, [server_id]).get(server_id, []))
     db.execute(
         insert(block_device).values(
+            slot=id_ if taken else None,
             id=id_, server_id=server_id, volume_id=volume_id, attachment_id=attachment_id, made=made, boot_index=boot, device_name=name,
             bus=bus, delete_on_termination=delete_on_termination, tag=tag, created=now(),
         )
@@ -268,14 +270,26 @@ def marks_of(db: Connection, ids: Iterable[str]) -> dict[str, Any]:
     rows = of_servers(db, ids)
     volumes = volume.marks_of(db, [row.volume_id for each in rows.values() for row in each])
     return {
-        id_: tuple((row.volume_id, row.bus, row.boot_index, row.leaving, volumes.get(row.volume_id)) for row in each)
+        id_: tuple((row.volume_id, row.swapping, row.bus, row.boot_index, row.leaving, volumes.get(row.volume_id)) for row in each)
         for id_, each in rows.items()
     }
 
 
 def wishes(db: Connection, rows: list[Any]) -> tuple[Attached, ...]:
     """A server's volumes as its host is told of them."""
-    return volume.kept(db, [volume.Disk(id=row.volume_id, bus=row.bus, boot=row.boot_index) for row in rows if not row.leaving])
+    disks = [
+        volume.Disk(
+            id=row.swap if row.swapping else row.volume_id, bus=row.bus, boot=row.boot_index, slot=slot_of(row) if row.swapping or row.slot else ""
+        )
+        for row in rows
+        if not row.leaving
+    ]
+    return volume.kept(db, disks)
+
+
+def slot_of(row: Any) -> str:
+    """What names a volume's place in its guest: the first volume that was there."""
+    return str(row.slot or row.volume_id)
 
 
 def described(rows: list[Any], ports: Sequence[Port], nic_tags: dict[str, str]) -> list[dict[str, Any]]:
@@ -298,18 +312,21 @@ def note(db: Connection, seen: Seen) -> None:
     """Write down which of its volumes a guest is seen to have."""
     held = {one.id for one in seen.drives}
     for row in db.execute(select(block_device).where(block_device.c.server_id == seen.id)).all():
-        if row.seen != (row.volume_id in held):
-            change(db, row.id, seen=row.volume_id in held)
+        if (row.seen, row.seen_swap) != (row.volume_id in held, row.swap in held):
+            change(db, row.id, seen=row.volume_id in held, seen_swap=row.swap in held)
 
 
 def unseen(db: Connection, ids: Iterable[str]) -> None:
     """These guests are not there, so they have nothing."""
     for some in chunks(ids):
-        db.execute(update(block_device).where(block_device.c.server_id.in_(some), block_device.c.seen).values(seen=False))
+        has = or_(block_device.c.seen, block_device.c.seen_swap)
+        db.execute(update(block_device).where(block_device.c.server_id.in_(some), has).values(seen=False, seen_swap=False))
 
 
 def release(db: Connection, parts: Parts, server_id: str, *, request_id: str | None) -> None:
     """A server is gone: its volumes are free, and those that are to go with it are deleted."""
     for row in of_servers(db, [server_id]).get(server_id, []):
+        if row.swap is not None:
+            volume.let_go(db, row.swap, server_id)
         volume.release(db, parts, row.attachment_id, row.volume_id, remove=row.delete_on_termination, request_id=request_id)
         drop(db, row.id)

@@ -137,14 +137,18 @@ def attach_volume(ctx: Context, server_id: str, body: Attach) -> dict[str, Any]:
 
 @api.put(_ONE, policy=member("os-volumes-attachments:update"), status=202)
 def change_attachment(ctx: Context, server_id: str, volume_id: str, body: Change) -> None:
-    """Say whether the volume is deleted with the server (2.85). Putting another volume in its place is not served: 409."""
+    """Say whether the volume is deleted with the server (2.85); or put another volume in its place, for operators.
+
+    Errors: 400 a volume that cannot take its place; 409 a server that does not run, or a volume on another host.
+    """
     wanted = body.attachment
     row = _mine(ctx, server_id, "update_volume_attachment")
     one = _find(ctx, row["id"], volume_id)
     if wanted.volume_id != volume_id:
         if not ctx.caller.admin:
             ctx.refuse("compute:os-volumes-attachments:swap")
-        raise Conflict("A volume of a server cannot be swapped for another here; detach it and attach the other.")
+        _swap(ctx, row, one, wanted.volume_id)
+        return
     for name, value, have in (("id", wanted.id, volume_id), ("serverId", wanted.server_id, row["id"]), ("device", wanted.device, one.device_name)):
         if value is not UNSET and value != have:
             raise BadRequest(f"Invalid input for field/attribute {name}. It cannot be changed.")
@@ -152,6 +156,27 @@ def change_attachment(ctx: Context, server_id: str, volume_id: str, body: Change
         raise BadRequest("Invalid input for field/attribute tag. It cannot be changed.")
     if wanted.delete_on_termination is not UNSET:
         devices.change(ctx.db, one.id, delete_on_termination=wanted.delete_on_termination)
+
+
+def _swap(ctx: Context, row: Any, one: Any, other_id: str) -> None:
+    """Have a running server's volume replaced by another with the same data."""
+    state.require(row, "swap_volume", "active", "paused", "resized")
+    if not is_id(other_id):
+        raise BadRequest(f"Invalid input for field/attribute volumeId. Value: {other_id}. It is not an id.")
+    old, new = volume.look(ctx, one.volume_id), volume.look(ctx, other_id)
+    if one.swap is not None or one.leaving or old.status != "in-use":
+        raise BadRequest(f"Invalid volume: Volume {old.id} must be in use to be swapped.")
+    if old.multiattach or new.multiattach:
+        raise BadRequest("Invalid volume: a volume that several servers may have cannot be swapped.")
+    if new.size < old.size:
+        raise BadRequest(f"Invalid volume: Volume {new.id} must not be smaller than the one whose place it takes.")
+    if new.host != row["host"]:
+        raise Conflict("The volume is on another host than the server; migrate one of them first.")
+    attachment_id = volume.reserve(ctx, new.id, row["id"])
+    volume.detaching(ctx.db, one.attachment_id)
+    servers.begin(ctx, row["id"], "swap_volume")
+    memo = {"device": one.id, "attachment": attachment_id, "old": one.attachment_id, "new": new.id}
+    ctx.parts.operations.submit(ctx.db, operations.SWAP, row["id"], project_id=row["project_id"], request_id=ctx.request_id, memo=memo)
 
 
 @api.delete(_ONE, policy=member("os-volumes-attachments:delete"), status=202)

@@ -1,6 +1,6 @@
 """The volumes of servers. `seen` is written by the observer of hosts alone."""
 
-from sqlalchemy import Boolean, Column, ForeignKey, Integer, String, Table
+from sqlalchemy import Boolean, Column, ForeignKey, Integer, String, Table, false
 
 from andromede.db.base import Moment, metadata
 
@@ -21,5 +21,9 @@ block_device = Table(
     Column("tag", String(255)),
     Column("leaving", Boolean, nullable=False, default=False),
     Column("seen", Boolean, nullable=False, default=False),
+    Column("swap", _ID),  # the volume that is to take its place
+    Column("swapping", Boolean, nullable=False, default=False, server_default=false()),  # whether it still is to
+    Column("seen_swap", Boolean, nullable=False, default=False, server_default=false()),
+    Column("slot", _ID),  # names the device in the guest, where that is not the volume's id
     Column("created", Moment, nullable=False),
 )

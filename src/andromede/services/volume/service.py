@@ -24,7 +24,7 @@ reconcilers = reconcile.reconcilers
 seed = types.seed
 __all__ = [
     "FOREIGN", "KINDS", "Carrier", "Disk", "Made", "Seen", "attached", "begin", "create", "desired", "detach", "detaching", "differences",
-    "forget", "found", "hold", "hosts_of", "image_of_snapshot", "kept", "look", "marks_of", "note", "old_compute", "reconcilers", "reimage",
+    "forget", "found", "hold", "hosts_of", "image_of_snapshot", "kept", "let_go", "look", "marks_of", "note", "old_compute", "reconcilers", "reimage",
     "reimaging", "release", "reserve", "seed", "snapshot_of", "sources_of", "state_of", "taken", "usable",
 ]  # fmt: skip
 taken = placing.taken
@@ -36,6 +36,7 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     bus: str = "virtio"
     boot: int = -1
+    slot: str = ""
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,6 +178,13 @@ def detach(db: Connection, attachment_id: str) -> None:
     attachments.remove(db, attachment_id)
 
 
+def let_go(db: Connection, volume_id: str, server_id: str) -> None:
+    """A server that was to have a volume does not get it."""
+    for one in attachments.of_volume(db, volume_id):
+        if one.server_id == server_id:
+            attachments.remove(db, one.id)
+
+
 def release(db: Connection, parts: Parts, attachment_id: str | None, volume_id: str, *, remove: bool, request_id: str | None) -> None:
     """A server is gone: it has the volume no more, which is deleted with it where `remove` says so."""
     if attachment_id is not None:
@@ -215,7 +223,7 @@ def kept(db: Connection, disks: list[Disk]) -> tuple[Attached, ...]:
     rows = {row.id: row for row in db.execute(select(volume).where(volume.c.id.in_([disk.id for disk in disks])))}
     return tuple(
         Attached(
-            id=disk.id, bus=disk.bus, boot=disk.boot, readonly=bool(rows[disk.id].readonly), shared=rows[disk.id].multiattach,
+            id=disk.id, bus=disk.bus, boot=disk.boot, slot=disk.slot, readonly=bool(rows[disk.id].readonly), shared=rows[disk.id].multiattach,
             limits=types.limits(db, rows[disk.id].type_id, rows[disk.id].size),
         )
         for disk in disks

@@ -18,6 +18,12 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column('seen_move', Json(), nullable=True))
         batch_op.create_index(batch_op.f('ix_compute_server_target'), ['target'], unique=False)
 
+    with op.batch_alter_table('compute_block_device', schema=None) as batch_op:
+        batch_op.add_column(sa.Column('swap', sa.String(length=36), nullable=True))
+        batch_op.add_column(sa.Column('swapping', sa.Boolean(), server_default=sa.text('false'), nullable=False))
+        batch_op.add_column(sa.Column('seen_swap', sa.Boolean(), server_default=sa.text('false'), nullable=False))
+        batch_op.add_column(sa.Column('slot', sa.String(length=36), nullable=True))
+
     with op.batch_alter_table('net_binding', schema=None) as batch_op:
         batch_op.add_column(sa.Column('moving', sa.Boolean(), server_default=sa.text('false'), nullable=False))
 
@@ -26,6 +32,12 @@ def downgrade() -> None:
     """Take back."""
     with op.batch_alter_table('net_binding', schema=None) as batch_op:
         batch_op.drop_column('moving')
+
+    with op.batch_alter_table('compute_block_device', schema=None) as batch_op:
+        batch_op.drop_column('slot')
+        batch_op.drop_column('seen_swap')
+        batch_op.drop_column('swapping')
+        batch_op.drop_column('swap')
 
     with op.batch_alter_table('compute_server', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_compute_server_target'))

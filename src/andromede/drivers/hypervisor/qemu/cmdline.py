@@ -255,7 +255,7 @@ def _disks(guest: Guest, bus: _Bus, *, older: bool) -> list[dict[str, object]]:
         return places[kind]
 
     def plug(one: Drive) -> None:
-        devices.append(drive.device(one) | place(one.bus, drive.DEVICE + one.id))
+        devices.append(drive.device(one) | place(one.bus, drive.DEVICE + drive.slot(one)))
         if one.boot >= 0:
             devices[-1]["bootindex"] = one.boot + 1 + len(guest.disks[:1])
 

@@ -12,6 +12,11 @@ _LIMITS = {
 _MOST = {f"{ours}_max": f"{theirs}_max" for ours, theirs in _LIMITS.items()}
 
 
+def slot(drive: Drive) -> str:
+    """What names a volume's device."""
+    return drive.slot or drive.id
+
+
 def node(volume_id: str) -> str:
     """The name of a volume's node; QEMU allows 31 characters."""
     return "v" + volume_id.replace("-", "")[:24]
@@ -38,7 +43,7 @@ def nodes(drive: Drive, fdset: int) -> list[dict[str, Any]]:
 def device(drive: Drive) -> dict[str, Any]:
     """What the guest sees, without its place."""
     kind = {"virtio": "virtio-blk-pci", "scsi": "scsi-hd", "sata": "ide-hd", "ide": "ide-hd"}[drive.bus]
-    made: dict[str, Any] = {"driver": kind, "id": DEVICE + drive.id, "drive": node(drive.id), "serial": drive.id[:20]}
+    made: dict[str, Any] = {"driver": kind, "id": DEVICE + slot(drive), "drive": node(drive.id), "serial": drive.id[:20]}
     return made | ({"share-rw": True} if drive.shared else {})
 
 

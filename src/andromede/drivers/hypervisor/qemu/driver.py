@@ -32,6 +32,7 @@ from andromede.drivers.hypervisor.qemu import (
     process,
     saved,
     streams,
+    swapping,
     tpm,
     volumes,
 )
@@ -305,7 +306,7 @@ class Qemu:
 
     async def _rest(self, guest: Guest, record: Record) -> Seen:
         """A guest that is not to run: its disks are made, and how it ended is forgotten."""
-        folder = self._store.make(guest.id)
+        folder, guest = self._store.make(guest.id), swapping.standing(guest, record)
         record.uid = await self.owner(guest.id)
         if not self._captures.busy(guest.id):
             await disks.prepare(folder, guest, record)
@@ -369,7 +370,7 @@ class Qemu:
 
     async def _start(self, guest: Guest, record: Record) -> Seen:
         acceleration = await self.acceleration()
-        folder = self._store.make(guest.id)
+        folder, guest = self._store.make(guest.id), swapping.standing(guest, record)
         uid = await self.owner(guest.id)
         await self._captures.forget(record)
         await disks.prepare(folder, guest, record)
@@ -384,7 +385,7 @@ class Qemu:
         joins = self._cgroups.prepare(guest.id, shares=shares, memory=memory, pids=guest.vcpus + 128)
         record.guest, record.boots, record.uid, record.host_boot = guest, guest.boots, uid, host_boot()
         record.pid = record.ticks = 0
-        record.asked, record.ended, record.fault, record.cut, record.drives = 0.0, "", None, (), ()
+        record.asked, record.ended, record.fault, record.cut, record.drives, record.mirrors = 0.0, "", None, (), (), {}
         record.arrival, record.arrived = guest.arrival.id if guest.arrival is not None else "", False
         with ExitStack() as stack:
             opened = files.open_all(stack, folder, guest, uid=uid, vnet_hdr=self._vnet_hdr)

@@ -12,7 +12,7 @@ import msgspec
 
 from andromede.core.errors import DriverError
 from andromede.core.ids import is_id
-from andromede.drivers.hypervisor import Guest, Held
+from andromede.drivers.hypervisor import Drive, Guest, Held
 
 ASKED, BY_ITSELF, CRASHED, SAVED = "asked", "by itself", "crashed", "saved"
 
@@ -28,6 +28,7 @@ class Record(msgspec.Struct, kw_only=True):
     whose memory is on disk was made of (`places.find`). captures: copies that came to an end, with a fault or an empty text.
     parts: the files of those that are being made.
 
+    mirrors: volumes that are open beside those that the guest has, by their place (`swapping`).
     departing: names its move to another host; was: QEMU's run state before it; streaming, sent: whether its memory is being sent, and all is;
     gone: whether the other host knows; failed: why it could not be. arrival: the move by which it comes; arrived: whether it has.
     """
@@ -52,6 +53,7 @@ class Record(msgspec.Struct, kw_only=True):
     machine: str = ""
     captures: dict[str, str] = {}
     parts: dict[str, str] = {}
+    mirrors: dict[str, Drive] = {}
     departing: str = ""
     was: str = ""
     streaming: bool = False
