@@ -25,6 +25,7 @@ HELD = {
 BODILESS = re.compile(
     r"PUT /(?!image/v2/metadefs/).*/(tags|roles|implies|groups/{group_id}/users)/{\w+}(/inherited_to_projects)?"
     r"|POST /image/v2/images/{image_id}/actions/(de|re)activate|POST /image/v2/metadefs/namespaces/{namespace}/tags/{name}"
+    r"|PUT /identity/v3/OS-EP-FILTER/.*|POST /identity/v3/OS-OAUTH1/(request|access)_token"
     r"|PUT /network/v2.0/ports/{port_id}/bindings/{host}/activate"
     r"|POST /compute/v2.1/servers/{server_id}/action (os-start|os-stop|pause|unpause|unlock|forceDelete|suspend|resume|"
     r"confirmResize|revertResize|unrescue|shelve|shelveOffload|restore|injectNetworkInfo)"
