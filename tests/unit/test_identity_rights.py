@@ -27,17 +27,18 @@ READS = {
     "list_role_assignments", "get_limit", "list_limits",
 }  # fmt: skip
 MANAGES = {rule for rule in RULES if rule.startswith(("create_", "update_", "delete_", "add_", "remove_", "change_grants"))} - {
-    "create_application_credential", "delete_application_credential", "delete_access_rule", "create_trust", "delete_trust",
+    "create_application_credential", "delete_application_credential", "delete_access_rule", "create_trust", "delete_trust", "delete_access_token",
 }  # fmt: skip
 SYSTEM_READS = READS | {
     "get_role", "list_roles", "read_implied_roles", "read_system_grants", "read_services", "read_endpoints", "read_policies",
     "read_credentials", "read_application_credentials", "read_access_rules", "get_trust", "list_trusts", "list_own_trusts",
-    "list_revocations",
+    "list_revocations", "read_access_tokens",
 }  # fmt: skip
 OWN = {
     "get_user", "list_user_projects", "list_groups_for_user", "list_role_assignments", "read_credentials", "change_credentials",
     "read_application_credentials", "create_application_credential", "delete_application_credential", "read_access_rules",
     "delete_access_rule", "get_trust", "list_own_trusts", "create_trust", "delete_trust",
+    "read_access_tokens", "delete_access_token",
 }  # fmt: skip
 PERSONAL = {"create_application_credential", "create_trust"}
 
