@@ -31,7 +31,10 @@ def test_cards_and_volumes_have_tags(cloud, image, network):  # noqa: F811 - fix
     }  # fmt: skip
     for tag in ("second", "with,comma", "with/slash", "", "x" * 61):
         assert cloud.user.post(path, {"interfaceAttachment": {"net_id": network, "tag": tag}}, headers=NEW).status == 400, tag
-    assert cloud.user.delete(f"{path}/{second['port_id']}", headers=NEW).status == 202
+    answer = cloud.user.delete(f"{path}/{second['port_id']}", headers=NEW)
+    assert answer.status == 202
+    done = cloud.user.get(f"{C}/servers/{server_id}/os-instance-actions/{answer.headers['x-openstack-request-id']}", headers=NEW)
+    assert [(one["event"], one["result"]) for one in done.json["instanceAction"]["events"]] == [("compute_detach_interface", "Success")]
     assert devices(cloud, server_id).keys() == {"first", "disk"}
 
 

@@ -27,7 +27,7 @@ def prepared(folder: Path, hosts: int = 1) -> Iterator[Path]:
             cloud.start()
             with in_process.api(cloud) as url:
                 work = folder / "tempest"
-                tempest.write(work, url, ADMIN_PASSWORD, features.sections(_facts(cloud, hosts, f"http://127.0.0.1:{port}/image.qcow2")))
+                tempest.write(work, url, ADMIN_PASSWORD, features.sections(_facts(cloud, url, hosts, f"http://127.0.0.1:{port}/image.qcow2")))
                 yield work
         finally:
             cloud.close()
@@ -39,7 +39,7 @@ def outcome(folder: Path, ids: list[str], *, hosts: int = 1, workers: int = 2, s
         return tempest.run(work, ids, workers=workers, seconds=seconds)
 
 
-def _facts(cloud: Cloud, hosts: int, where: str) -> features.Facts:
+def _facts(cloud: Cloud, url: str, hosts: int, where: str) -> features.Facts:
     outside = {"router:external": True, "provider:network_type": "flat", "provider:physical_network": "public", "is_default": True}
     public = network(cloud.admin, "network", name="public", **outside)
     pool = [{"start": "172.24.4.2", "end": "172.24.7.254"}]
@@ -49,7 +49,8 @@ def _facts(cloud: Cloud, hosts: int, where: str) -> features.Facts:
     images = [active(cloud.admin, b"BOOT" + b"\0" * 65532, name=name, **told)["id"] for name in ("one", "other")]
     return features.Facts(
         image=images[0], other_image=images[1], flavor="2", other_flavor="3", public_network=public["id"], hosts=hosts, web=where,
-        fixed_network=_shared(cloud) if hosts > 1 else "", multiattach=_multiattach(cloud),
+        fixed_network=_shared(cloud) if hosts > 1 else "", images=_manifest(cloud.folder / "formats") if hosts > 1 else "",
+        multiattach=_multiattach(cloud), other_image_api=_second_image_api(cloud, url),
         network_extensions=features.extensions(cloud.admin.get(f"{V}/extensions").json),
     )  # fmt: skip
 
@@ -67,3 +68,25 @@ def _shared(cloud: Cloud) -> str:
     made = network(cloud.admin, "network", name="private", shared=True)
     network(cloud.admin, "subnet", network_id=made["id"], ip_version=4, cidr="10.9.0.0/16")
     return str(made["name"])
+
+
+def _second_image_api(cloud: Cloud, url: str) -> str:
+    """The type of a service that is Image once more, as another worker of it is elsewhere."""
+    made = cloud.admin.post("/identity/v3/services", {"service": {"type": "image-remote", "name": "image"}}).json["service"]
+    facts = {"service_id": made["id"], "interface": "public", "url": f"{url}/image", "region_id": "RegionOne"}
+    assert cloud.admin.post("/identity/v3/endpoints", {"endpoint": facts}).status == 201
+    return str(made["type"])
+
+
+def _manifest(folder: Path) -> str:
+    """The path of a list of images of every format that QEMU makes and Image takes."""
+    folder.mkdir()
+    lines = ["images:"]
+    kinds = {"qcow2": "qcow2", "vmdk": "vmdk", "vdi": "vdi", "vhd": "vpc", "vhdx": "vhdx"}
+    made = {kind: make(folder, name) for kind, name in kinds.items()} | {"raw": (folder / "disk.raw").read_bytes()}
+    for kind, data in made.items():
+        (folder / f"image.{kind}").write_bytes(data)
+        lines.append(f"- {{name: {kind}, format: {kind}, filename: image.{kind}, usable: true}}")
+    path = folder / "manifest.yml"
+    path.write_text("\n".join(lines))
+    return str(path)

@@ -43,9 +43,11 @@ def outcome(ids: list[str], *, workers: int = 2, seconds: float = 7200) -> tempe
 
 
 def _facts(admin: Any) -> features.Facts:
+    image = admin.get("/image/v2/images?name=petit")["images"][0]["id"]
+    admin.patch(f"/image/v2/images/{image}", [{"op": "add", "path": "/hw_scsi_model", "value": "virtio-scsi"}])
     flavors = {one["name"]: one["id"] for one in admin.get("/compute/v2.1/flavors")["flavors"]}
     return features.Facts(
-        image=admin.get("/image/v2/images?name=petit")["images"][0]["id"], other_image=_other_image(admin), flavor=flavors["petit-2"],
+        image=image, other_image=_other_image(admin), flavor=flavors["petit-2"],
         other_flavor=flavors["petit-4"], public_network=admin.get("/network/v2.0/networks?name=public")["networks"][0]["id"],
         network_extensions=features.extensions(admin.get("/network/v2.0/extensions")), guests=True, seconds=SECONDS,
         fixed_network="private", multiattach=_multiattach(admin),

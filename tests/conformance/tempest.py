@@ -1,21 +1,16 @@
-"""Runs parts of Tempest against a running cloud: a workspace, a tempest.conf made from what the cloud says of itself, lists of what must pass."""
+"""Runs parts of Tempest against a running cloud: a workspace, its tempest.conf, lists of what must pass."""
 
 import configparser
 import os
 import re
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from andromede.run.guest_images import register
-from andromede.run.images import build
-
 LISTS = Path(__file__).parent / "lists"
-_SSH_SECONDS = 300
 
 
 class Outcome(msgspec.Struct):
@@ -60,61 +55,6 @@ def all_passed(ids: list[str], found: Outcome) -> None:
     assert not found.failed, "\n\n".join(f"{name}\n{why}" for name, why in found.failed.items())
     assert not found.skipped, found.skipped
     assert found.passed == set(ids)
-
-
-def configure(folder: Path, *, url: str, password: str, admin: Any, validation: bool = True) -> None:
-    """Write a tempest.conf for the cloud at `url`; `admin` is a signed-in client. validation: whether guests are signed in to."""
-    image = admin.get("/image/v2/images?name=petit")["images"][0]["id"]
-    other = _other_image(admin)
-    public = admin.get("/network/v2.0/networks?name=public")["networks"][0]["id"]
-    flavors = {one["name"]: one["id"] for one in admin.get("/compute/v2.1/flavors")["flavors"]}
-    extensions = [one["alias"] for one in admin.get("/network/v2.0/extensions")["extensions"]]
-    host = url.split("//")[1].split(":", maxsplit=1)[0]
-    sections: dict[str, dict[str, object]] = {
-        "identity-feature-enabled": {
-            "application_credentials": True, "access_rules": True, "project_tags": True, "trust": True, "immutable_user_source": False,
-            "security_compliance": False, "external_idp": False,
-        },
-        "compute": {
-            "image_ref": image, "image_ref_alt": other, "flavor_ref": flavors["petit-2"], "flavor_ref_alt": flavors["petit-4"],
-            "build_timeout": _SSH_SECONDS, "build_interval": 1, "fixed_network_name": "private", "min_compute_nodes": 1,
-            "min_microversion": "2.1", "max_microversion": "2.96",
-        },
-        "compute-feature-enabled": {
-            "resize": True, "snapshot": True, "suspend": True, "shelve": True, "rescue": True, "cold_migration": False, "stable_rescue": True,
-            "live_migration": False, "vnc_console": True, "serial_console": False, "attach_encrypted_volume": False,
-            "swap_volume": False, "volume_multiattach": False, "personality": True, "config_drive": True, "pause": True,
-            "console_output": True, "metadata_service": True, "interface_attach": True, "change_password": False, "disk_config": True,
-        },
-        "image": {"image_path": "", "build_timeout": 120},
-        "image-feature-enabled": {"api_v2": True, "import_image": True, "os_glance_reserved": True, "image_format_enforcement": True},
-        "network": {
-            "public_network_id": public, "floating_network_name": "public", "project_network_cidr": "10.100.0.0/16",
-            "project_network_mask_bits": 28, "port_vnic_type": "normal", "build_timeout": 120,
-        },
-        "network-feature-enabled": {
-            "api_extensions": ",".join(extensions), "ipv6": True, "ipv6_subnet_attributes": True, "port_security": True, "floating_ips": True,
-        },
-        "validation": {
-            "run_validation": validation, "image_ssh_user": "petit", "image_alt_ssh_user": "petit",
-            "ssh_timeout": _SSH_SECONDS, "connect_timeout": 60, "ping_timeout": _SSH_SECONDS,
-            "connect_method": "floating", "auth_method": "keypair", "network_for_ssh": "public", "ssh_key_type": "ecdsa",
-        },
-        "scenario": {"dhcp_client": "udhcpc"},
-        "service_available": {
-            "cinder": False, "swift": False, "horizon": False, "neutron": True, "nova": True, "glance": True, "ironic": False,
-        },
-        "dashboard": {"dashboard_url": f"http://{host}"},
-        "debug": {},
-    }  # fmt: skip
-    write(folder, url, password, sections)
-
-
-def _other_image(admin: Any) -> str:
-    """The id of a second image to boot from: petit again, under another name."""
-    cache = Path(os.environ.get("ANDROMEDE_CACHE", "/var/cache/andromede"))
-    built = build("petit", cache, lambda _text, _part: None)
-    return str(register(admin, replace(built, name="petit-alt"))["id"])
 
 
 def run(folder: Path, ids: list[str], *, workers: int = 2, seconds: float = 3000) -> Outcome:

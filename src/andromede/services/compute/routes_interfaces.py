@@ -103,7 +103,7 @@ def attach_interface(ctx: Context, server_id: str, body: Attach) -> dict[str, An
         asked = [network.Wanted(network_id=wanted.net_id or None, port_id=wanted.port_id or None, address=address)]
     if len(network.ports_of(ctx.db, [server_id]).get(server_id, [])) >= MOST_NICS:
         raise Forbidden(f"A server can have at most {MOST_NICS} network interfaces.")
-    servers.begin(ctx, server_id, "attach_interface")
+    servers.finished(ctx, server_id, "attach_interface")
     port = network.attach_one(ctx, server_id, asked[0], hostname=row["hostname"])
     if wanted.tag is not UNSET:
         operations.write(ctx.db, row["id"], nic_tags=tags | {port.port_id: wanted.tag})
@@ -117,7 +117,7 @@ def detach_interface(ctx: Context, server_id: str, port_id: str) -> None:
     """Take an interface away, from a running guest at once; a port that was made for it is deleted."""
     row = _mine(ctx, server_id, "detach_interface")
     _find(ctx, server_id, port_id)
-    servers.begin(ctx, server_id, "detach_interface")
+    servers.finished(ctx, server_id, "detach_interface")
     network.detach_one(ctx.db, ctx.parts.operations, port_id)
     operations.write(ctx.db, row["id"], nic_tags={port: tag for port, tag in (row["nic_tags"] or {}).items() if port != port_id})
     hosts.changed(ctx.db, ctx.parts.operations, row["host"])
