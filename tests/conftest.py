@@ -8,7 +8,10 @@ from tests.cloud import Cloud, fresh_database
 
 
 def pytest_collection_modifyitems(items):
-    """Leave out what takes minutes, unless all is asked for; say so in the report."""
+    """Mark what has the machine to itself; leave out what takes minutes, unless all is asked for, and say so in the report."""
+    for item in items:
+        if {"host", "browser"} & set(item.path.parts) or "real" in item.fixturenames:
+            item.add_marker("real")
     if os.environ.get("ANDROMEDE_TEST_ALL"):
         return
     skip = pytest.mark.skip(reason="takes minutes: run with ANDROMEDE_TEST_ALL=1")

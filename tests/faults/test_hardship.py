@@ -30,6 +30,7 @@ from andromede.run import supervisor
 from tests.api.test_servers import act, new, show
 from tests.real import RealCloud
 
+pytestmark = pytest.mark.real
 NETWORKS = "/network/v2.0/networks"
 
 

@@ -14,6 +14,7 @@ from tests.faults.actions import SERVERS, VOLUMES, Actions
 from tests.faults.shaking import Killer, Patient, left, programs, qemu_of, until
 from tests.real import RealCloud
 
+pytestmark = pytest.mark.real
 SEED = int(os.environ.get("ANDROMEDE_TEST_SEED") or random.randrange(1_000_000))
 ACTIONS = int(os.environ.get("ANDROMEDE_TEST_ACTIONS") or 150)
 
