@@ -28,6 +28,7 @@ from andromede.engine.engine import Engine
 from andromede.engine.tables import operation
 from andromede.http.app import App
 from andromede.run import migrate, wiring
+from andromede.run.catalog import catalog
 from andromede.run.settings import Settings
 from andromede.services.compute import flavors, hosts
 from andromede.services.identity import bootstrap
@@ -160,8 +161,8 @@ class Client:
 
 
 def _begin(db: Connection, names: tuple[str, ...]) -> None:
-    catalog = wiring.catalog(URL, f"{URL}:8080", f"{URL}:9000")
-    bootstrap.foundation(db, catalog=catalog)
+    entries = catalog(URL, f"{URL}:8080", f"{URL}:9000")
+    bootstrap.foundation(db, catalog=entries)
     bootstrap.person(db, HASHER, name="admin", secret=ADMIN_PASSWORD, project_name="admin", roles=("admin",), system=True)
     bootstrap.person(db, HASHER, name="demo", secret=USER_PASSWORD, project_name="demo", roles=("member",))
     flavors.seed(db)

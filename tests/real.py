@@ -75,7 +75,7 @@ class RealCloud:
     @property
     def name(self) -> str:
         """The cloud's name in it."""
-        return f"andromede-{self.home.tag}"
+        return self.home.name
 
     def ssh(
         self, address: str, command: str, *, key: Path | None = None, user: str = "petit", seconds: float = 60

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import openstack
 
 from andromede.run import wiring
+from andromede.run.catalog import catalog
 from andromede.services.identity import bootstrap
 from tests.cloud import ADMIN_PASSWORD, USER_PASSWORD, Cloud
 from tests.objects import served
@@ -17,8 +18,8 @@ def api(cloud: Cloud) -> Iterator[str]:
     app = wiring.app(cloud.parts, public_url="", threads=4)
     with served(lambda: app) as url:
         app.public_url = url
-        catalog = wiring.catalog(url, f"{url}:8080", f"{url}:9000")
-        cloud.database.run(lambda db: bootstrap.foundation(db, catalog=catalog))
+        entries = catalog(url, f"{url}:8080", f"{url}:9000")
+        cloud.database.run(lambda db: bootstrap.foundation(db, catalog=entries))
         yield url
 
 

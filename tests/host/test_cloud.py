@@ -1,8 +1,10 @@
 """A real cloud as a user meets it: `up`, ssh to the first server, `down` and `up` under running servers, `destroy`."""
 
 import json
+import os
 import re
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -39,10 +41,19 @@ def test_up_prints_what_a_person_needs_and_may_be_repeated(real):
     again = real.cli("up").stdout
     assert f"The cloud serves at {real.url}" in again
     assert f"ssh -i {real.person}/.ssh/{real.name} petit@{address(bonjour(real))}" in again
+    assert {f"{real.url}/volume/v3", f"{real.url}/key-manager", real.home.s3_url} <= set(again.split())
     assert real.password("admin") not in again
     assert (real.home.secrets / "admin-password").stat().st_mode & 0o777 == 0o600
     assert real.clouds.stat().st_mode & 0o777 == 0o600
     assert set(yaml.safe_load(real.clouds.read_text())["clouds"]) == {real.name, f"{real.name}-admin"}
+
+
+def test_the_client_that_comes_along_speaks_with_the_cloud_of_a_directory(real):
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("COVERAGE", "OS_"))}
+    words = ["openstack", "--home", str(real.path), "server", "list", "-f", "value", "-c", "Name"]
+    command = [sys.executable, "-m", "andromede.run.cli", *words]
+    done = subprocess.run(command, env=env | {"HOME": str(real.person)}, capture_output=True, text=True, timeout=120, check=False)
+    assert "bonjour" in done.stdout.split(), done.stderr
 
 
 def test_ssh_to_the_first_server_and_its_metadata(real):

@@ -115,14 +115,14 @@ def metrics(*, home: HomeOption = None) -> None:
 
 @app.command
 def image(name: str = "", /, *, home: HomeOption = None) -> None:
-    """Build the guest image NAME (petit, debian) and offer it to everybody in the cloud; without a name, list what there is."""
+    """Build the guest image NAME (petit, debian, debian-lxc) and offer it to everybody in the cloud; without a name, list what there is."""
     from andromede.run.guest_images import listing, offer
     from andromede.run.up import Steps
 
     where, steps = _home(home), Steps()
     if not name:
         for known, what in listing():
-            steps.out.print(f"{known:8} {what}")
+            steps.out.print(f"{known:11} {what}")
         return
     found = offer(where, name, steps)
     steps.out.print(f"\nThe image is {found['id']}: openstack image show {name}")
@@ -203,12 +203,17 @@ def host_remove(name: str, /, *, home: HomeOption = None) -> None:
 
 @app.command(help_flags=[], version_flags=[])
 def openstack(*tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]) -> None:
-    """Run the standard client, signed in as the first user (`--os-cloud andromede-admin` for the admin)."""
+    """Run the standard client, signed in as the first user (`--os-cloud andromede-admin` for the admin); `--home DIR` before its words."""
+    from andromede.run.home import Home
+
     program = Path(sys.executable).with_name("openstack")
     if not program.exists():
         sys.exit("The openstack client is not installed beside this program: pip install 'andromede[clients]'.")
-    words = list(tokens)
-    env = {"OS_CLOUD": "andromede", **os.environ}
+    words, home = list(tokens), None
+    if words[:1] == ["--home"] and len(words) > 1:
+        home, words = Path(words[1]), words[2:]
+    name = Home.at(home).name
+    env = {**os.environ, "OS_CLOUD": name} if home else {"OS_CLOUD": name, **os.environ}
     os.execve(program, [str(program), *words], env)  # noqa: S606
 
 

@@ -16,12 +16,15 @@ import yaml
 from rich.console import Console
 
 from andromede.core.errors import CloudError
+from andromede.run.catalog import catalog
 from andromede.run.client import Client, sign_in
 from andromede.run.guest_images import register
 from andromede.run.home import Home
 from andromede.run.images import build
 
 SERVER, USER = "bonjour", "petit"
+_TWICE = {"cinderv3"}
+"""Services by the name they have a second entry under, for older clients."""
 
 
 def first_things(home: Home, steps: Any) -> None:
@@ -116,13 +119,9 @@ def _person() -> _Person:
     return _Person(Path(os.environ.get("ANDROMEDE_PERSON", entry.pw_dir)), entry.pw_uid, entry.pw_gid)
 
 
-def _suffix(home: Home) -> str:
-    return "" if home.tag == "main" else f"-{home.tag}"
-
-
 def key_path(home: Home) -> Path:
     """The private key of the first server, in the caller's ~/.ssh."""
-    return _person().home / ".ssh" / f"andromede{_suffix(home)}"
+    return _person().home / ".ssh" / home.name
 
 
 def _make_key(path: Path) -> str:
@@ -170,7 +169,7 @@ def _known_clouds() -> dict[str, Any]:
 
 def _clouds(home: Home) -> tuple[tuple[str, str], tuple[str, str]]:
     """(name in clouds.yaml, user)."""
-    return (f"andromede{_suffix(home)}", "demo"), (f"andromede{_suffix(home)}-admin", "admin")
+    return (home.name, "demo"), (f"{home.name}-admin", "admin")
 
 
 def _write(path: Path, known: dict[str, Any]) -> None:
@@ -213,14 +212,14 @@ def keep_clouds(home: Home) -> None:
 
 def summary(home: Home, out: Console) -> None:
     """What a person needs to go on."""
-    suffix = _suffix(home)
     out.print(f"\n[bold]The cloud serves at {home.url}[/]")
-    for name in ("identity", "compute", "image", "network"):
-        out.print(f"  {name:9} {home.url}/{name}")
-    out.print(f"  swift     {home.swift_url}\n  s3        {home.s3_url}")
+    for kind, (name, address) in catalog(home.url, home.swift_url, home.s3_url).items():
+        if name not in _TWICE:
+            out.print(f"  {kind:13} {address.partition('/v1/AUTH_')[0]}")
     out.print(f"\nAdmin password   {home.secrets}/admin-password (root only)")
-    out.print(f"Clients          export OS_CLOUD=andromede{suffix}   (or andromede{suffix}-admin), then: openstack server list")
-    out.print("                 without a client of your own: ./andromede openstack server list")
+    out.print(f"Clients          export OS_CLOUD={home.name}   (or {home.name}-admin), then: openstack server list")
+    own = "" if home.tag == "main" else f"--home {home.path} "
+    out.print(f"                 without a client of your own: ./andromede openstack {own}server list")
 
 
 def greet(home: Home, steps: Any, out: Console, seconds: float) -> None:

@@ -50,6 +50,11 @@ class Home(msgspec.Struct, frozen=True):
         return self.path / "hosts"
 
     @property
+    def name(self) -> str:
+        """What the cloud is called in clouds.yaml."""
+        return "andromede" if self.tag == "main" else f"andromede-{self.tag}"
+
+    @property
     def tag(self) -> str:
         """`main` for the default cloud, else 7 hex digits: tells the clouds of a machine apart in names of links and namespaces."""
         return "main" if self.path == DEFAULT else hashlib.sha256(str(self.path).encode()).hexdigest()[:7]
