@@ -218,7 +218,7 @@ def test_debian_comes_up_whole_with_systemd_and_cloud_init(real):
 @contextmanager
 def volume(real, name, **more):
     """A volume of 1 GiB."""
-    path = f"/volume/v3/{real.user.project_id}/volumes"
+    path = "/volume/v3/volumes"
     made = real.user.post(path, {"volume": {"name": name, "size": 1} | more})["volume"]
 
     def look():
@@ -246,7 +246,7 @@ def test_a_volume_is_mounted_in_a_container_and_outlives_what_befalls_it(real, o
         act(real, server, reboot={"type": "HARD"})
         until(lambda: shown(real, server)["status"] == "ACTIVE" and says(real, open_box, f"cat {path}/note") == "kept", 60)
         # a snapshot and a larger size while it is in use
-        base = f"/volume/v3/{real.user.project_id}"
+        base = "/volume/v3"
         snapshot = real.user.post(f"{base}/snapshots", {"snapshot": {"volume_id": id_, "force": True}})["snapshot"]["id"]
         until(lambda: real.user.get(f"{base}/snapshots/{snapshot}")["snapshot"]["status"] == "available", 60)
         real.ssh(address, f"echo changed | sudo tee {path}/note")

@@ -151,7 +151,7 @@ def tend(folder: Path, drive: Drive) -> None:
     seen = storage.look(here, drive.id)
     with storage.talking(here) as monitor:
         if seen.size < drive.size:
-            monitor.run("block_resize", **{"node-name": "limited", "size": drive.size})
+            monitor.run("block_resize", **{"node-name": "whole", "size": drive.size})
             device = _loop(here)
             cause = "The file system of the volume could not be made larger."
             if device is not None:
