@@ -213,3 +213,66 @@ def test_debian_comes_up_whole_with_systemd_and_cloud_init(real):
         until(lambda: shown(real, server)["status"] == "ACTIVE", 60)
         until(lambda: says("systemctl is-system-running --wait") == "running", 180)
         assert says("cat /etc/ssh/ssh_host_ed25519_key.pub") == first
+
+
+@contextmanager
+def volume(real, name, **more):
+    """A volume of 1 GiB."""
+    path = "/volume/v3/volumes"
+    made = real.user.post(path, {"volume": {"name": name, "size": 1} | more})["volume"]
+
+    def look():
+        return real.user.get(f"{path}/{made['id']}")["volume"]
+
+    until(lambda: look()["status"] == "available", 60)
+    yield made["id"], look
+    real.user.delete(f"{path}/{made['id']}")
+
+
+def test_a_volume_is_mounted_in_a_container_and_outlives_what_befalls_it(real, open_box):
+    server, address = open_box
+    attached = f"{SERVERS}/{server['id']}/os-volume_attachments"
+    with volume(real, "data") as (id_, look):
+        path = f"/mnt/{id_}"
+        said = real.user.post(attached, {"volumeAttachment": {"volumeId": id_}})["volumeAttachment"]
+        assert said["device"] == path
+        until(lambda: look()["status"] == "in-use" and path in says(real, open_box, "cat /proc/mounts"), 60)
+        assert re.search(rf"{path} ext4 rw,nosuid,nodev", says(real, open_box, "cat /proc/mounts"))
+        assert real.ssh(address, f"echo kept | sudo tee {path}/note; sudo sync").returncode == 0
+        assert says(real, open_box, f"sudo stat -c %u {path}/note") == "0"
+        kill_agent(real)
+        until(lambda: real.cli("status", check=False).returncode == 0, 60)
+        assert says(real, open_box, f"cat {path}/note") == "kept"
+        act(real, server, reboot={"type": "HARD"})
+        until(lambda: shown(real, server)["status"] == "ACTIVE" and says(real, open_box, f"cat {path}/note") == "kept", 60)
+        # a snapshot and a larger size while it is in use
+        base = "/volume/v3"
+        snapshot = real.user.post(f"{base}/snapshots", {"snapshot": {"volume_id": id_, "force": True}})["snapshot"]["id"]
+        until(lambda: real.user.get(f"{base}/snapshots/{snapshot}")["snapshot"]["status"] == "available", 60)
+        real.ssh(address, f"echo changed | sudo tee {path}/note")
+        with volume(real, "then", snapshot_id=snapshot) as (earlier, seen):
+            real.user.post(attached, {"volumeAttachment": {"volumeId": earlier}})
+            until(lambda: says(real, open_box, f"cat /mnt/{earlier}/note") == "kept", 60)
+            real.user.delete(f"{attached}/{earlier}")
+            until(lambda: seen()["status"] == "available", 60)
+        real.user.delete(f"{base}/snapshots/{snapshot}")
+        until(lambda: not real.user.get(f"{base}/snapshots?volume_id={id_}")["snapshots"], 60)
+        newer = {"openstack-api-version": "volume 3.70"}
+        real.user._call("POST", f"{base}/volumes/{id_}/action", {"os-extend": {"new_size": 2}}, newer)
+        until(lambda: look()["size"] == 2 and look()["status"] == "in-use", 60)
+        # where the host lets nobody enlarge what is mounted, it grows when it is mounted next
+        act(real, server, reboot={"type": "HARD"})
+        until(lambda: int(says(real, open_box, f"df -k {path} | tail -1 | awk '{{ print $2 }}'") or 0) > 1.8 * 2**20, 60)
+        # what is in use inside is let go of when it is not
+        real.ssh(address, f"cd {path}; nohup sleep 12 >/dev/null 2>&1 & sleep 1")
+        real.user.delete(f"{attached}/{id_}")
+        until(lambda: look()["status"] == "available", 60)
+        assert path not in says(real, open_box, "cat /proc/mounts")
+
+
+def test_a_volume_that_a_machine_had_is_not_mounted_by_the_host(real, open_box):
+    server = open_box[0]
+    (image,) = real.user.get("/image/v2/images?name=petit")["images"]
+    attached = f"{SERVERS}/{server['id']}/os-volume_attachments"
+    with volume(real, "brought", imageRef=image["id"]) as (id_, _), pytest.raises(CloudError, match=r"409 .*made empty"):
+        real.user.post(attached, {"volumeAttachment": {"volumeId": id_}})

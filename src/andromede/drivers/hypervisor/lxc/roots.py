@@ -104,7 +104,7 @@ def ensure(folder: Path, image: Path | None, wanted: Disk, *, first: int) -> Pat
         elif other != file:
             release(folder)
             other.unlink()
-    if file.exists() and _size(file) < wanted.size:
+    if file.exists() and size_of(file) < wanted.size:
         release(folder)
     if not mounts.mounted(disk):
         _make_disk(file, wanted.size)
@@ -132,15 +132,15 @@ def _make_disk(file: Path, size: int) -> None:
         options = "lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0"
         mounts.run(["mke2fs", "-q", "-F", "-t", "ext4", "-m", "0", "-E", options, fresh], cause="The disk of the server could not be made.")
         fresh.replace(file)
-    elif _size(file) < size:
+    elif size_of(file) < size:
         cause = "The disk of the server could not be made larger."
         os.truncate(file, size)
         mounts.run(["e2fsck", "-fp", file], cause=cause, fine=(0, 1))
         mounts.run(["resize2fs", file], cause=cause)
 
 
-def _size(file: Path) -> int:
-    """How large a file system is, whatever the size of its file. Source: "The Super Block" of Linux's ext4 documentation."""
+def size_of(file: Path) -> int:
+    """How large an ext4 file system is, in bytes, whatever the size of its file. Source: "The Super Block" of Linux's ext4 documentation."""
     with file.open("rb") as data:
         data.seek(1024)
         block = data.read(1024)

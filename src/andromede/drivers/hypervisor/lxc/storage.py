@@ -91,7 +91,7 @@ def start(folder: Path, drive: Drive, passphrase: bytes) -> None:
         monitor.run("object-add", **{"qom-type": "throttle-group", "id": "limits", "limits": limits(drive)})
         for node in _nodes(drive):
             monitor.run("blockdev-add", **node)
-        what = {"type": "fuse", "id": "export", "node-name": "limited", "mountpoint": str(folder / EXPORT), "writable": not drive.readonly}
+        what = {"type": "fuse", "id": "export", "node-name": "whole", "mountpoint": str(folder / EXPORT), "writable": not drive.readonly}
         monitor.run("block-export-add", **what)
 
 
@@ -104,8 +104,8 @@ def _nodes(drive: Drive) -> list[dict[str, Any]]:
         whole = {"driver": "luks", "key-secret": "key"}
     return [
         {"driver": "file", "node-name": "file", "filename": drive.path, "discard": "unmap"} | only,
-        whole | {"node-name": "whole", "file": "file", "discard": "unmap"} | only,
-        {"driver": "throttle", "node-name": "limited", "file": "whole", "throttle-group": "limits", "discard": "unmap"} | only,
+        {"driver": "throttle", "node-name": "limited", "file": "file", "throttle-group": "limits", "discard": "unmap"} | only,
+        whole | {"node-name": "whole", "file": "limited", "discard": "unmap"} | only,  # snapshots want a node with none above
     ]
 
 

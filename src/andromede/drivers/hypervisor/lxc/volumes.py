@@ -19,9 +19,10 @@ from pathlib import Path
 from andromede.core.errors import DriverError
 from andromede.core.units import MIB
 from andromede.drivers.hypervisor import Drive, Held
-from andromede.drivers.hypervisor.lxc import inside, mounts, storage
+from andromede.drivers.hypervisor.lxc import inside, mounts, roots, storage
 
 _FREEZE, _THAW = 0xC0045877, 0xC0045878
+_CAP_SYS_RESOURCE = 24
 _PLAIN, _SHIFTED = "plain", "shifted"
 Unseal = Callable[[bytes], bytes]
 
@@ -78,11 +79,21 @@ def _mount(here: Path, drive: Drive) -> None:
         if not drive.readonly and _is_empty(device):
             options = ["-m", "0", "-E", "lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0"]
             mounts.run(["mke2fs", "-q", "-F", "-t", "ext4", *options, device], cause="The volume could not be given a file system.")
+        elif not drive.readonly and roots.size_of(device) + MIB < drive.size:
+            mounts.run(["e2fsck", "-fp", device], cause=cause, fine=(0, 1))
+            mounts.run(["resize2fs", device], cause=cause)
         only = ["ro", "noload"] if drive.readonly else ["rw"]
         mounts.run(["mount", "-t", "ext4", "-o", ",".join([*only, "nosuid", "nodev"]), device, here / _PLAIN], cause=cause)
     finally:
         # from now on the device goes with its last mount
         mounts.run(["losetup", "--detach", device], cause=cause, fine=(0, 1))
+
+
+def _may_grow() -> bool:
+    """Whether the kernel lets us enlarge a file system that is mounted, which takes CAP_SYS_RESOURCE; one that it does not grows when it is
+    mounted next."""
+    words = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("CapEff:"))
+    return bool(int(words.split()[1], 16) >> _CAP_SYS_RESOURCE & 1)
 
 
 def _is_empty(device: Path) -> bool:
@@ -151,12 +162,13 @@ def tend(folder: Path, drive: Drive) -> None:
     seen = storage.look(here, drive.id)
     with storage.talking(here) as monitor:
         if seen.size < drive.size:
-            monitor.run("block_resize", **{"node-name": "limited", "size": drive.size})
+            monitor.run("block_resize", **{"node-name": "whole", "size": drive.size})
             device = _loop(here)
             cause = "The file system of the volume could not be made larger."
             if device is not None:
                 mounts.run(["losetup", "--set-capacity", device], cause=cause)
-                mounts.run(["resize2fs", device], cause=cause)
+                if _may_grow():
+                    mounts.run(["resize2fs", device], cause=cause)
         have, wanted = set(seen.snapshots), set(drive.snapshots)
         if wanted - have and drive.format == "raw":
             raise DriverError("A volume of the raw format cannot be snapshotted while a server has it.")
