@@ -221,6 +221,44 @@ def test_a_server_is_deleted_on_its_way(two):
         assert hosts.used(db) == {}
 
 
+def migrate_volume(cloud, id_, host, status=202, client=None, **more):
+    body = {"os-migrate_volume": {"host": host, **more}}
+    answer = (client or cloud.admin).post(f"/volume/v3/volumes/{id_}/action", body)
+    assert answer.status == status, answer
+    cloud.settle()
+
+
+def test_a_volume_moves_to_another_host(two):
+    two.settle()
+    id_ = two.user.post("/volume/v3/volumes", {"volume": {"size": 1}}).json["volume"]["id"]
+    two.settle()
+
+    def shown():
+        return two.admin.get(f"/volume/v3/volumes/{id_}").json["volume"]
+
+    before = shown()["os-vol-host-attr:host"].partition("@")[0]
+    two.blocks[before].scribble(id_, b"data")
+    migrate_volume(two, id_, other(before), 403, client=two.user)
+    for wrong in ("nowhere", before, f"{other(before)}@else"):
+        migrate_volume(two, id_, wrong, 400)
+    migrate_volume(two, id_, other(before), 400, lock_volume="perhaps")
+    snapshot = two.user.post("/volume/v3/snapshots", {"snapshot": {"volume_id": id_}}).json["snapshot"]["id"]
+    two.settle()
+    migrate_volume(two, id_, other(before), 400)
+    assert two.user.delete(f"/volume/v3/snapshots/{snapshot}").status == 202
+    two.settle()
+    migrate_volume(two, id_, other(before), lock_volume=True)
+    assert (shown()["status"], shown()["migration_status"]) == ("available", "success")
+    assert shown()["os-vol-host-attr:host"] == f"{other(before)}@local#local"
+    until(lambda: [name for name, one in two.blocks.items() if id_ in one._books] == [other(before)])
+    assert two.blocks[other(before)].content(id_) == b"data"
+    two.blocks[before].fail_next("write")
+    migrate_volume(two, id_, f"{before}@local#local")
+    assert shown()["os-vol-host-attr:host"].partition("@")[0] == before
+    down(two, other(before))
+    migrate_volume(two, id_, other(before), 400)
+
+
 def test_a_server_with_a_volume_is_not_moved_while_it_runs(two):
     id_ = new(two)["id"]
     made = two.user.post("/volume/v3/volumes", {"volume": {"size": 1}}).json["volume"]["id"]
