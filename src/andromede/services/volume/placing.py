@@ -110,8 +110,9 @@ def _coming(row: Any, sealed: Mapping[str, bytes]) -> block.Volume:
     secret, move = sealed.get(row.key_id, b"") if row.key_id else b"", row.move or {}
     source = block.Source(stage=move["stage"], secret=secret) if move.get("source") else None
     return block.Volume(
-        id=row.id, size=row.size * GIB, format=row.format, secret=secret, make=move.get("make", 0), source=source, stage=move.get("stage", "")
-    )
+        id=row.id, size=max(row.size * GIB, row.seen_size or 0), format=row.format, secret=secret, make=move.get("make", 0), source=source,
+        stage=move.get("stage", ""),
+    )  # fmt: skip
 
 
 def _snapshots(db: Connection, ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
