@@ -221,15 +221,99 @@ def test_a_server_is_deleted_on_its_way(two):
         assert hosts.used(db) == {}
 
 
-def test_a_server_with_a_volume_is_not_moved_while_it_runs(two):
+def migrate_volume(cloud, id_, host, status=202, client=None, **more):
+    body = {"os-migrate_volume": {"host": host, **more}}
+    answer = (client or cloud.admin).post(f"/volume/v3/volumes/{id_}/action", body)
+    assert answer.status == status, answer
+    cloud.settle()
+
+
+def test_a_volume_moves_to_another_host(two):
+    two.settle()
+    id_ = two.user.post("/volume/v3/volumes", {"volume": {"size": 1}}).json["volume"]["id"]
+    two.settle()
+
+    def shown():
+        return two.admin.get(f"/volume/v3/volumes/{id_}").json["volume"]
+
+    before = shown()["os-vol-host-attr:host"].partition("@")[0]
+    two.blocks[before].scribble(id_, b"data")
+    migrate_volume(two, id_, other(before), 403, client=two.user)
+    for wrong in ("nowhere", before, f"{other(before)}@else"):
+        migrate_volume(two, id_, wrong, 400)
+    migrate_volume(two, id_, other(before), 400, lock_volume="perhaps")
+    snapshot = two.user.post("/volume/v3/snapshots", {"snapshot": {"volume_id": id_}}).json["snapshot"]["id"]
+    two.settle()
+    migrate_volume(two, id_, other(before), 400)
+    assert two.user.delete(f"/volume/v3/snapshots/{snapshot}").status == 202
+    two.settle()
+    migrate_volume(two, id_, other(before), lock_volume=True)
+    assert (shown()["status"], shown()["migration_status"]) == ("available", "success")
+    assert shown()["os-vol-host-attr:host"] == f"{other(before)}@local#local"
+    until(lambda: [name for name, one in two.blocks.items() if id_ in one._books] == [other(before)])
+    assert two.blocks[other(before)].content(id_) == b"data"
+    two.blocks[before].fail_next("write")
+    migrate_volume(two, id_, f"{before}@local#local")
+    assert shown()["os-vol-host-attr:host"].partition("@")[0] == before
+    down(two, other(before))
+    migrate_volume(two, id_, other(before), 400)
+
+
+def with_volume(two):
+    """A server that has a volume; the ids of both."""
     id_ = new(two)["id"]
     made = two.user.post("/volume/v3/volumes", {"volume": {"size": 1}}).json["volume"]["id"]
     two.settle()
-    if two.admin.get(f"/volume/v3/volumes/{made}").json["volume"]["os-vol-host-attr:host"].partition("@")[0] == place(two, id_):
-        body = {"volumeAttachment": {"volumeId": made}}
-        assert two.user.post(f"/compute/v2.1/servers/{id_}/os-volume_attachments", body).status == 200
-        two.settle()
-        assert "volumes" in live(two, id_, status=400).json["badRequest"]["message"]
+    if volume_of(two, made)["os-vol-host-attr:host"].partition("@")[0] != place(two, id_):
+        migrate_volume(two, made, place(two, id_))
+    body = {"volumeAttachment": {"volumeId": made}}
+    assert two.user.post(f"/compute/v2.1/servers/{id_}/os-volume_attachments", body).status == 200
+    two.settle()
+    return id_, made
+
+
+def volume_of(two, id_):
+    return two.admin.get(f"/volume/v3/volumes/{id_}").json["volume"]
+
+
+def carrying(two):
+    return {name: list(one._books) for name, one in two.blocks.items()}
+
+
+def test_a_volume_moves_with_the_server_that_runs_with_it(two):
+    id_, made = with_volume(two)
+    before = place(two, id_)
+    snapshot = two.user.post("/volume/v3/snapshots", {"snapshot": {"volume_id": made, "force": True}}).json["snapshot"]["id"]
+    two.settle()
+    assert "snapshots" in live(two, id_, status=400).json["badRequest"]["message"]
+    assert two.user.delete(f"/volume/v3/snapshots/{snapshot}").status == 202
+    two.settle()
+    two.hypervisors[before].fail_next("depart", id_)
+    live(two, id_)
+    assert (place(two, id_), volume_of(two, made)["status"]) == (before, "in-use")
+    until(lambda: carrying(two) == {before: [made], other(before): []})
+    live(two, id_)
+    assert (place(two, id_), show(two, id_)["status"]) == (other(before), "ACTIVE")
+    shown = volume_of(two, made)
+    assert (shown["status"], shown["os-vol-host-attr:host"]) == ("in-use", f"{other(before)}@local#local")
+    assert [one["host_name"] for one in shown["attachments"]] == [other(before)]
+    until(lambda: carrying(two) == {before: [], other(before): [made]})
+    assert two.user.delete(f"/compute/v2.1/servers/{id_}/os-volume_attachments/{made}").status == 202
+    two.settle()
+    assert volume_of(two, made)["status"] == "available"
+
+
+def test_a_server_with_a_volume_is_deleted_on_its_way(two):
+    id_, made = with_volume(two)
+    before = place(two, id_)
+    release = held(two, id_, "ensure")
+    under_way(two, id_, "preparing")
+    until(lambda: volume_of(two, made)["status"] == "maintenance")
+    assert two.user.delete(f"/compute/v2.1/servers/{id_}").status == 204
+    release()
+    two.settle()
+    assert volume_of(two, made)["status"] == "available"
+    until(lambda: carrying(two) == {before: [made], other(before): []})
 
 
 def test_a_migration_with_nowhere_to_go(two):

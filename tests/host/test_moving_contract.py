@@ -14,6 +14,7 @@ from andromede.core.units import MIB
 from andromede.drivers.hypervisor import Arrival, Departure, Disk, Guest, Move, Phase, Power, State, unreachable
 from tests.host.hypervisors import HAVE_QEMU, WHY_NOT, FakeWorld, QemuWorld
 from tests.host.test_hypervisor_contract import asked
+from tests.host.test_swapping import NEW, OLD, content, drive, has
 
 pytestmark = pytest.mark.timeout(180)
 _KINDS = {"fake": FakeWorld, "qemu": QemuWorld}
@@ -223,3 +224,29 @@ def test_a_machine_that_the_host_does_not_know_is_refused(tmp_path: Path) -> Non
 def test_a_host_that_knows_no_other_says_so() -> None:
     with pytest.raises(DriverError, match="two cannot be reached"):
         asyncio.run(unreachable("two", "x", "disk 0"))
+
+
+@pytest.mark.skipif(not HAVE_QEMU, reason=WHY_NOT)
+def test_volumes_go_with_the_guest(tmp_path: Path) -> None:
+    """What the volume holds is in the one that waits there; the guest finds it in the same place, and can swap it there."""
+
+    async def run() -> None:
+        two = Two("qemu", tmp_path)
+        try:
+            old, new = drive(tmp_path, OLD), drive(tmp_path, NEW)
+            there = drive(tmp_path, b"")
+            guest = two.here.guest(drives=(old,))
+            await two.here.until(guest, State.RUNNING)
+            move = await two.described(guest)
+            await two.awaits(asked(guest, drives=(asked(there, id=old.id),)), move)
+            assert (await two.moved(_towards(guest, two), Phase.GONE)).fault == ""
+            coming = asked(guest, drives=(asked(there, id=old.id),), disks=tuple(asked(disk, base=None) for disk in guest.disks))
+            assert [one.id for one in (await two.there.driver.ensure(coming)).drives] == [old.id]
+            await two.there.alive(guest.id)
+            await has(two.there, asked(coming, drives=(asked(new, slot=old.id),)), new.id)
+            await two.there.driver.remove(guest.id)
+            assert (content(there), content(new)) == (OLD, OLD)
+        finally:
+            await two.end()
+
+    asyncio.run(run())

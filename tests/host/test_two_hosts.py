@@ -7,6 +7,8 @@ import pytest
 
 from tests.host.test_cloud import address, bonjour, reachable, until
 from tests.host.test_server_life import act, ready, run, wait
+from tests.host.test_volumes import attach, disks, volume
+from tests.host.test_volumes import ready as available
 from tests.real import RealCloud
 
 
@@ -66,6 +68,48 @@ def test_a_server_moves_while_it_runs(two):
     assert run(two, "cat ~/kept ~/new") == "kept\nnew"
     migrations = two.admin.get(f"/compute/v2.1/os-migrations?instance_uuid={server['id']}&migration_type=live-migration")["migrations"]
     assert {one["status"] for one in migrations} == {"completed"}
+
+
+def test_volumes_move_by_themselves_and_with_the_server_that_runs(two):
+    server = bonjour(two)
+    boot, here = ready(two), place(two)
+    there = "two" if here != "two" else two.home.host
+    made = volume(two)
+    if volume_host(two, made) == here:
+        moved(two, made, there)
+    moved(two, made, here)
+    before = disks(two, server)
+    attach(two, server, made)
+    (disk,) = until(lambda: disks(two, server) - before)
+    run(two, f"echo mine | sudo dd of=/dev/{disk} conv=fsync; sudo dd if=/dev/urandom of=/dev/{disk} bs=1M seek=5 count=20 conv=fsync")
+    whole = run(two, f"sudo dd if=/dev/{disk} bs=1M count=40 2>/dev/null | md5sum")
+    live(two, there)
+    assert (place(two), volume_host(two, made), ready(two)) == (there, there, boot)
+    run(two, f"echo 3 | sudo tee /proc/sys/vm/drop_caches; echo later | sudo dd of=/dev/{disk} bs=1M seek=60 conv=fsync")
+    assert run(two, f"sudo dd if=/dev/{disk} bs=1M count=40 2>/dev/null | md5sum") == whole
+    two.user.delete(f"/compute/v2.1/servers/{server['id']}/os-volume_attachments/{made}")
+    available(two, made)
+    until(lambda: disks(two, server) == before)
+    moved(two, made, here)
+    live(two, here)
+    attach(two, server, made)
+    until(lambda: disks(two, server) - before)
+    assert run(two, f"sudo dd if=/dev/{disk} bs=1M count=40 2>/dev/null | md5sum") == whole
+    assert run(two, f"sudo dd if=/dev/{disk} bs=1M skip=60 count=1 2>/dev/null | head -c 5") == "later"
+    two.user.delete(f"/compute/v2.1/servers/{server['id']}/os-volume_attachments/{made}")
+    available(two, made)
+    two.user.delete(f"/volume/v3/volumes/{made}")
+    until(lambda: not [one for one in (two.home.volumes, two.folder / "two" / "volumes") if (one / made).exists()])
+
+
+def volume_host(cloud, id_):
+    return cloud.admin.get(f"/volume/v3/volumes/{id_}")["volume"]["os-vol-host-attr:host"].partition("@")[0]
+
+
+def moved(cloud, id_, host):
+    cloud.admin.post(f"/volume/v3/volumes/{id_}/action", {"os-migrate_volume": {"host": f"{host}@local#local"}})
+    available(cloud, id_)
+    assert volume_host(cloud, id_) == host
 
 
 def says(talk, word):

@@ -1,8 +1,9 @@
 """The scenes of the generic tests of operations in which volumes are made, changed, and had by servers."""
 
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
+from andromede.services.compute.tables import host
 from andromede.services.compute.tables_volumes import block_device
 from andromede.services.key_manager.tables import secret
 from andromede.services.volume import reconcile
@@ -80,6 +81,49 @@ class Volumes:
             for table in (volume, snapshot, attachment, secret, backup):
                 assert db.scalar(select(func.count()).select_from(table)) == 0, table.name
         self.cloud.database.run(lambda db: db.execute(message.delete()))
+
+
+class Moves(Volumes):
+    """A volume that goes to the other host."""
+
+    def __init__(self, cloud):
+        super().__init__(cloud, begin=self._move)
+
+    def prepare(self):
+        self.enable(on=False)
+        super().prepare()
+        self.cloud.blocks["host-1"].scribble(self.id, b"data")
+
+    def start(self):
+        self.enable(on=True)
+        super().start()
+
+    def enable(self, *, on):
+        self.cloud.database.run(lambda db: db.execute(update(host).where(host.c.name == "host-2").values(enabled=on)))
+
+    def _move(self, _scene):
+        answer = self.cloud.admin.post(f"{V}/volumes/{self.id}/action", {"os-migrate_volume": {"host": "host-2@local#local"}})
+        assert answer.status == 202, answer
+
+    def there(self):
+        return [name for name, one in self.cloud.blocks.items() if self.id in one._books]
+
+    def succeeded(self):
+        assert self.show()["status"] == "available"
+        self.only_at("host-2")
+
+    def unwound(self):
+        super().unwound()
+        self.only_at(self.cloud.admin.get(f"{V}/volumes/{self.id}").json["volume"]["os-vol-host-attr:host"].partition("@")[0])
+
+    def only_at(self, name):
+        self.enable(on=False)
+        until(lambda: self.there() == [name])
+        assert self.cloud.blocks[name].content(self.id) == b"data"
+
+    def nothing_left(self):
+        super().nothing_left()
+        until(lambda: self.there() == [])
 
 
 def taken(scene):
@@ -247,6 +291,7 @@ def scenes(base):
         "backup.delete": [lambda cloud: Volumes(cloud, before=(backed_up,), begin=unbacked)],
         "snapshot.create": [lambda cloud: Volumes(cloud, begin=taken)],
         "snapshot.delete": [lambda cloud: Volumes(cloud, before=(taken,), begin=untaken)],
+        "volume.move": [Moves],
         "server.swap": [swaps(having)],
         "server.attach": [lambda cloud: having(cloud, begin="attach", ends="in-use")],
         "server.detach": [lambda cloud: having(cloud, begin="detach", before=True, ends="available")],

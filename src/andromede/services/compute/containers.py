@@ -17,7 +17,8 @@ from andromede.services.volume import service as volume
 ISOLATION, MACHINE = "andromede:isolation", "vm"
 _CANNOT = {
     "suspend": "be suspended to disk", "rescue": "be rescued", "createImage": "be made an image of", "createBackup": "be backed up",
-    "shelve": "be shelved", **dict.fromkeys(("migrate", "os-migrateLive", "evacuate"), "be moved to another host"),
+    "shelve": "be shelved", "swap_volume": "have volumes swapped",
+    **dict.fromkeys(("migrate", "os-migrateLive", "evacuate"), "be moved to another host"),
 }  # fmt: skip
 
 

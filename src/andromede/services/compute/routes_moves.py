@@ -14,6 +14,7 @@ from andromede.services.compute.api import admin, api
 from andromede.services.compute.operations import moves
 from andromede.services.compute.tables import host
 from andromede.services.compute.wire import Evacuate, Migrate, MigrateLive
+from andromede.services.volume import service as volume
 
 _TRUTHS = ("true", "false", "1", "0", "on", "off", "yes", "no", "t", "f", "y", "n")
 _ACTION = "/servers/{server_id}/action"
@@ -50,17 +51,17 @@ def migrate_server(ctx: Context, server_id: str, body: Migrate | None = None) ->
 
 @api.action(_ACTION, "os-migrateLive", policy=admin("os-migrate-server:migrate_live"))
 def migrate_server_live(ctx: Context, server_id: str, body: MigrateLive) -> None:
-    """Move a running server to another host, with its memory and its disk; it runs all the while.
+    """Move a running server to another host, with its memory, its disk and its volumes; it runs all the while.
 
-    Errors: 400 a host that is not there, or no other than its own, or a server that has volumes or is rescued; 409 a state that does not allow it.
+    Errors: 400 a host that is not there, or no other than its own, or a volume that has snapshots or other servers; 409 a state that does not
+    allow it.
     """
     row = life.mine(ctx, server_id, "os-migrateLive", "active", "paused")
     _said(ctx, body)
-    if devices.of_servers(ctx.db, [server_id]):
-        raise BadRequest(f"Migration pre-check error: instance {server_id} has volumes, which are on its host: detach them first.")
+    volume.movable(ctx, [one.volume_id for one in devices.of_servers(ctx.db, [server_id]).get(server_id, [])])
     target = _target(ctx, row, body.host)
     try:
-        hosts.choose(ctx.db, life.plain(row), avoid=row["host"], target=target)
+        hosts.choose(ctx.db, life.plain(row), avoid=row["host"], target=target, with_volumes=True)
     except Conflict as error:
         raise BadRequest("No valid host was found. There is no other host with room for the server.") from error
     migration = moves.begin(ctx.db, row, "live-migration", user_id=ctx.caller.user_id, status="queued")

@@ -160,6 +160,7 @@ def change_attachment(ctx: Context, server_id: str, volume_id: str, body: Change
 
 def _swap(ctx: Context, row: Any, one: Any, other_id: str) -> None:
     """Have a running server's volume replaced by another with the same data."""
+    containers.able(row, "swap_volume")
     state.require(row, "swap_volume", "active", "paused", "resized")
     if not is_id(other_id):
         raise BadRequest(f"Invalid input for field/attribute volumeId. Value: {other_id}. It is not an id.")

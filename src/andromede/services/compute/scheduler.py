@@ -32,15 +32,15 @@ def alive(row: Any) -> bool:
 
 def choose(
     db: Connection, row: Any, *, amounts: Mapping[str, int] | None = None, extra_specs: Mapping[str, str] | None = None,
-    avoid: str | None = None, prefer: str | None = None, target: str | None = None,
+    avoid: str | None = None, prefer: str | None = None, target: str | None = None, with_volumes: bool = False,
 ) -> str:  # fmt: skip
     """The name of the host with the most free memory on which a server fits. Raises Conflict when there is none.
 
     amounts, extra_specs: of another flavor than the server's. avoid: a host that will not do. prefer: one that is taken where it
-    will do. target: the only one that will.
+    will do. target: the only one that will. with_volumes: its volumes go with it, so they need not be there.
     """
     groups, extra = _group_hosts(db, row), _Extra.of(db, row, extra_specs)
-    needed = devices.needed(db, row.id)
+    needed = set() if with_volumes else devices.needed(db, row.id)
 
     def suits(one: Any) -> bool:
         return needed <= {one.name} and one.name != avoid and target in (None, one.name) and _wanted(row, one, groups) and extra.suits(one)

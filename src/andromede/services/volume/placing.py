@@ -58,8 +58,9 @@ def backend(host: str | None) -> str | None:
 def taken(db: Connection) -> dict[str, int]:
     """GiB that volumes take, by host."""
     out: dict[str, int] = {}
-    for row in db.execute(select(volume.c.host, volume.c.size).where(volume.c.host.is_not(None))):
-        out[row.host] = out.get(row.host, 0) + row.size
+    for row in db.execute(select(volume.c.host, volume.c.target, volume.c.size).where(volume.c.host.is_not(None))):
+        for name in (row.host, row.target) if row.target else (row.host,):
+            out[name] = out.get(name, 0) + row.size
     return out
 
 
@@ -97,10 +98,21 @@ def choose(carriers: Carriers, db: Connection, size: int, zone: str | None, *, o
 
 def desired(db: Connection, host: str) -> tuple[block.Volume, ...]:
     """All volumes that a host should have."""
-    rows = list(db.execute(select(volume).where(volume.c.host == host, volume.c.placed).order_by(volume.c.id)))
+    here = (volume.c.host == host) | (volume.c.target == host)
+    rows = list(db.execute(select(volume).where(here, volume.c.placed).order_by(volume.c.id)))
     of_volumes = _snapshots(db, [row.id for row in rows])
     sealed = keys.sealed(db, [row.key_id for row in rows if row.key_id])
-    return tuple(_wish(row, of_volumes.get(row.id, ()), sealed) for row in rows)
+    return tuple(_wish(row, of_volumes.get(row.id, ()), sealed) if row.host == host else _coming(row, sealed) for row in rows)
+
+
+def _coming(row: Any, sealed: Mapping[str, bytes]) -> block.Volume:
+    """A volume whose data is on its way to a host."""
+    secret, move = sealed.get(row.key_id, b"") if row.key_id else b"", row.move or {}
+    source = block.Source(stage=move["stage"], secret=secret) if move.get("source") else None
+    return block.Volume(
+        id=row.id, size=max(row.size * GIB, row.seen_size or 0), format=row.format, secret=secret, make=move.get("make", 0), source=source,
+        stage=move.get("stage", ""),
+    )  # fmt: skip
 
 
 def _snapshots(db: Connection, ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -133,6 +145,8 @@ def note(db: Connection, operations: Operations, host: str, altered: Sequence[bl
             "seen_exports": one.exports, "seen_fault": one.fault,
         }  # fmt: skip
         db.execute(update(volume).where(volume.c.id == one.id, volume.c.host == host).values(values))
+        told = {"made": one.made, "fault": one.fault}
+        db.execute(update(volume).where(volume.c.id == one.id, volume.c.target == host).values(seen_target=told))
     away = list(gone)
     if fresh:
         there = {one.id for one in altered}
@@ -140,6 +154,7 @@ def note(db: Connection, operations: Operations, host: str, altered: Sequence[bl
     nothing = {"seen_made": 0, "seen_size": 0, "seen_used": 0, "seen_snapshots": [], "seen_exports": {}, "seen_fault": None}
     for some in chunks(away):
         db.execute(update(volume).where(volume.c.id.in_(some), volume.c.host == host).values(nothing))
+        db.execute(update(volume).where(volume.c.id.in_(some), volume.c.target == host).values(seen_target=None))
     ids = [one.id for one in altered] + away
     if ids:
         waiting = set(ids)

@@ -8,6 +8,7 @@ from andromede.services.volume import (
     routes_group_types,
     routes_groups,
     routes_misc,
+    routes_moves,
     routes_quotas,
     routes_snapshots,
     routes_transfers,
@@ -18,6 +19,6 @@ from andromede.services.volume import (
 
 MODULES = (
     routes_volumes, routes_actions, routes_snapshots, routes_types, routes_type_more, routes_attachments, routes_quotas, routes_misc,
-    routes_transfers, routes_backups, routes_groups, routes_group_types,
+    routes_transfers, routes_backups, routes_groups, routes_group_types, routes_moves,
 )  # fmt: skip
 APIS = (api.root, api.api)

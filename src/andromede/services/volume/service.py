@@ -7,7 +7,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from andromede.core.clock import now
 from andromede.core.context import Context, Parts
-from andromede.core.errors import BadRequest, NotFound
+from andromede.core.errors import BadRequest, CloudError, NotFound
 from andromede.core.ids import new_id
 from andromede.db.base import chunks
 from andromede.drivers.block import Seen
@@ -23,9 +23,46 @@ KINDS = operations.KINDS
 reconcilers = reconcile.reconcilers
 seed = types.seed
 __all__ = [
-    "FOREIGN", "KINDS", "Carrier", "Disk", "Made", "Seen", "attached", "begin", "create", "desired", "detach", "detaching", "differences",
-    "forget", "found", "hold", "hosts_of", "image_of_snapshot", "kept", "let_go", "look", "marks_of", "note", "old_compute", "reconcilers", "reimage",
-    "reimaging", "release", "reserve", "seed", "snapshot_of", "sources_of", "state_of", "taken", "usable",
+    "FOREIGN",
+    "KINDS",
+    "Carrier",
+    "Disk",
+    "Made",
+    "Seen",
+    "attached",
+    "begin",
+    "create",
+    "desired",
+    "detach",
+    "detaching",
+    "differences",
+    "forget",
+    "found",
+    "hold",
+    "hosts_of",
+    "image_of_snapshot",
+    "kept",
+    "land",
+    "let_go",
+    "look",
+    "marks_of",
+    "movable",
+    "note",
+    "old_compute",
+    "reconcilers",
+    "reimage",
+    "reimaging",
+    "release",
+    "reserve",
+    "seed",
+    "snapshot_of",
+    "sources_of",
+    "state_of",
+    "stay",
+    "taken",
+    "travel",
+    "travels",
+    "usable",
 ]  # fmt: skip
 taken = placing.taken
 
@@ -229,6 +266,48 @@ def kept(db: Connection, disks: list[Disk]) -> tuple[Attached, ...]:
         for disk in disks
         if disk.id in rows
     )  # fmt: skip
+
+
+def movable(ctx: Context, ids: list[str]) -> None:
+    """Raise BadRequest where one of these volumes cannot go to another host with its server."""
+    for row in ctx.db.execute(select(volume).where(volume.c.id.in_(ids))):
+        if row.status != "in-use" or row.multiattach or row.readonly:
+            raise BadRequest(f"Migration pre-check error: volume {row.id} is {row.status}; it must be in use by this server alone, for writing.")
+        if ctx.db.execute(select(snapshot.c.id).where(snapshot.c.volume_id == row.id)).first() is not None:
+            raise BadRequest(f"Migration pre-check error: volume {row.id} has snapshots, which are on its host: delete them first.")
+
+
+def travel(db: Connection, parts: Parts, ids: list[str], host: str) -> None:
+    """Have volumes of a server made empty on the host that it goes to; until `stay` or `land`, nothing else is done with them."""
+    for row in db.execute(select(volume).where(volume.c.id.in_(ids), volume.c.target.is_(None))).all():
+        waiting.write(db, row.id, target=host, move={"make": row.make}, seen_target=None, status="maintenance", previous=row.status)
+    parts.carriers.changed(db, parts.operations, host)
+
+
+def travels(db: Connection, ids: list[str]) -> bool:
+    """Whether all of them are there. Raises CloudError (409) where one cannot be."""
+    rows = list(db.execute(select(volume).where(volume.c.id.in_(ids))))
+    if fault := next((row.seen_target["fault"] for row in rows if (row.seen_target or {}).get("fault")), None):
+        raise CloudError(fault, status=409)
+    return all((row.seen_target or {}).get("made", 0) >= row.make for row in rows)
+
+
+def stay(db: Connection, parts: Parts, ids: list[str]) -> None:
+    """The volumes do not go after all."""
+    for row in db.execute(select(volume).where(volume.c.id.in_(ids), volume.c.target.is_not(None))).all():
+        waiting.write(db, row.id, target=None, move=None, seen_target=None)
+        waiting.back(db, row.id, "maintenance")
+        parts.carriers.changed(db, parts.operations, row.target)
+
+
+def land(db: Connection, parts: Parts, ids: list[str]) -> None:
+    """The volumes are where they were to go, with all of their data."""
+    for row in db.execute(select(volume).where(volume.c.id.in_(ids), volume.c.target.is_not(None))).all():
+        zone = next((one.zone for one in parts.carriers.every(db) if one.name == row.target), row.zone)
+        waiting.write(db, row.id, host=row.target, zone=zone, target=None, move=None, seen_target=None, seen_made=row.make, seen_fault=None)
+        waiting.back(db, row.id, "maintenance")
+        for one in attachments.of_volume(db, row.id):
+            attachments.complete(db, one.id, device=one.mountpoint, host=row.target)
 
 
 def usable(ctx: Context, volume_id: str) -> Made:

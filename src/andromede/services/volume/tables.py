@@ -83,6 +83,9 @@ volume = Table(
     Column("format", String(16), nullable=False, default="qcow2"),
     Column("contents", String(16), nullable=False, default=""),  # EMPTY, OURS or FOREIGN
     Column("placed", Boolean, nullable=False, default=False),  # part of the host's desired set
+    Column("target", _NAME, index=True),  # the host that its data is on its way to
+    Column("move", Json),  # what that host is told of it: `stage`, `make`, `source`
+    Column("seen_target", Json),  # what it says: `made`, `fault`
     Column("make", Integer, nullable=False, default=1),
     Column("source", Json),  # drivers.block.Source, until it is made
     Column("reading", _ID, index=True),  # the volume that it is being made from

@@ -300,7 +300,8 @@ def remove(ctx: Context, row: Any, *, cascade: bool = False, force: bool = False
 def delete_row(parts: Any, db: Connection, row: Any, *, request_id: str | None) -> None:
     """Delete a volume whatever it is; what is under way on it ends first."""
     parts.operations.cancel(db, row["id"])
-    waiting.write(db, row["id"], status="deleting", previous=None)
+    parts.carriers.changed(db, parts.operations, row["target"])
+    waiting.write(db, row["id"], status="deleting", previous=None, target=None, move=None)
     db.execute(snapshot.update().where(snapshot.c.volume_id == row["id"]).values(status="deleting"))
     parts.operations.submit(db, operations.DELETE, row["id"], project_id=row["project_id"], request_id=request_id)
 

@@ -24,6 +24,12 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column('seen_swap', sa.Boolean(), server_default=sa.text('false'), nullable=False))
         batch_op.add_column(sa.Column('slot', sa.String(length=36), nullable=True))
 
+    with op.batch_alter_table('volume_volume', schema=None) as batch_op:
+        batch_op.add_column(sa.Column('target', sa.String(length=255), nullable=True))
+        batch_op.add_column(sa.Column('move', Json(), nullable=True))
+        batch_op.add_column(sa.Column('seen_target', Json(), nullable=True))
+        batch_op.create_index(batch_op.f('ix_volume_volume_target'), ['target'], unique=False)
+
     with op.batch_alter_table('net_binding', schema=None) as batch_op:
         batch_op.add_column(sa.Column('moving', sa.Boolean(), server_default=sa.text('false'), nullable=False))
 
@@ -32,6 +38,12 @@ def downgrade() -> None:
     """Take back."""
     with op.batch_alter_table('net_binding', schema=None) as batch_op:
         batch_op.drop_column('moving')
+
+    with op.batch_alter_table('volume_volume', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_volume_volume_target'))
+        batch_op.drop_column('seen_target')
+        batch_op.drop_column('move')
+        batch_op.drop_column('target')
 
     with op.batch_alter_table('compute_block_device', schema=None) as batch_op:
         batch_op.drop_column('slot')

@@ -16,7 +16,7 @@ import msgspec
 from andromede.core.clock import monotonic
 from andromede.core.errors import DriverError
 from andromede.drivers.hypervisor import Arrival, Departure, Guest, Move, Phase, Power, Reach
-from andromede.drivers.hypervisor.qemu import places
+from andromede.drivers.hypervisor.qemu import drive, places
 from andromede.drivers.hypervisor.qemu.cmdline import Before
 from andromede.drivers.hypervisor.qemu.process import sanitise
 from andromede.drivers.hypervisor.qemu.qmp import Monitor, MonitorError, listen, short_path
@@ -74,9 +74,9 @@ async def _send(monitor: Monitor, guest: Guest, going: Departure, record: Record
         save(record)
     if not record.streaming:
         jobs = await _jobs(monitor)
-        for number in _numbers(record):
-            if f"{_JOB}{number}" not in jobs:
-                await _mirror(monitor, number, await reach(going.to, guest.id, f"disk {number}"))
+        for node in _nodes(record):
+            if _JOB + node not in jobs:
+                await _mirror(monitor, node, await reach(going.to, guest.id, f"disk {node}"))
         jobs = await _jobs(monitor)
         for job in jobs.values():
             if job["status"] in ("concluded", "aborting"):
@@ -116,23 +116,31 @@ def _progress(id_: str, jobs: dict[str, Any], stands: dict[str, Any]) -> Move:
     )  # fmt: skip
 
 
-def _numbers(record: Record) -> list[int]:
-    """The disks that are sent, by their place."""
-    return [number for number, disk in enumerate(record.guest.disks if record.guest else ()) if not disk.cdrom]
+def _nodes(record: Record) -> list[str]:
+    """The disks and volumes that are sent, by the names that they have in QEMU on both hosts."""
+    if record.guest is None:
+        return []
+    disks = [f"disk{number}" for number, disk in enumerate(record.guest.disks) if not disk.cdrom]
+    return [*disks, *(drive.node(one.id) for one in record.guest.drives)]
 
 
 async def _jobs(monitor: Monitor) -> dict[str, Any]:
     return {job["id"]: job for job in await monitor.run("query-jobs") if job["id"].startswith(_JOB)}
 
 
-async def _mirror(monitor: Monitor, number: int, link: socket.socket) -> None:
-    name = f"{_JOB}disk{number}"
+async def _mirror(monitor: Monitor, node: str, link: socket.socket) -> None:
+    name = _target(node)
     with link:
         await monitor.give(link.fileno(), name)
     server = {"type": "fd", "str": name}
-    await monitor.send("blockdev-add", {"driver": "nbd", "node-name": name, "server": server, "export": f"disk{number}"}, _PATIENCE)
-    job = {"job-id": f"{_JOB}{number}", "device": f"disk{number}", "target": name, "sync": "full", "auto-dismiss": False}
+    await monitor.send("blockdev-add", {"driver": "nbd", "node-name": name, "server": server, "export": node}, _PATIENCE)
+    job = {"job-id": _JOB + node, "device": node, "target": name, "sync": "full", "auto-dismiss": False}
     await monitor.send("blockdev-mirror", job, _PATIENCE)
+
+
+def _target(node: str) -> str:
+    """The node of what is on the other host; QEMU allows 31 characters."""
+    return f"to-{node}"
 
 
 async def _begin(monitor: Monitor, link: socket.socket, record: Record, save: Save) -> None:
@@ -155,7 +163,7 @@ async def _end_mirrors(monitor: Monitor, *, whole: bool = True) -> None:
             if job["status"] == "concluded":
                 fault = fault or str(job.get("error", ""))
                 await monitor.run("job-dismiss", id=name)
-                await _drop(monitor, f"{_JOB}disk{name.removeprefix(_JOB)}")
+                await _drop(monitor, _target(name.removeprefix(_JOB)))
             elif name not in asked:
                 asked.add(name)
                 with contextlib.suppress(MonitorError):
@@ -181,8 +189,8 @@ async def _take_back(monitor: Monitor, record: Record, save: Save) -> None:
         while (await monitor.run("query-migrate")).get("status") in _UNDER_WAY and monotonic() < until:
             await asyncio.sleep(_PAUSE)
     await _end_mirrors(monitor, whole=False)
-    for number in _numbers(record):
-        await _drop(monitor, f"{_JOB}disk{number}")
+    for node in _nodes(record):
+        await _drop(monitor, _target(node))
     if record.was == "running" and await monitor.status() in ("paused", "postmigrate", "finish-migrate", "pre-switchover"):
         await monitor.run("cont", _PATIENCE)
     record.departing = record.was = record.failed = ""
@@ -195,9 +203,8 @@ async def receive(monitor: Monitor, folder: Path, record: Record) -> None:
     with listen(folder / "nbd.sock") as listener:
         await monitor.give(listener.fileno(), _NBD)
     await monitor.send("nbd-server-start", {"addr": {"type": "fd", "data": {"str": _NBD}}})
-    for number in _numbers(record):
-        name = f"disk{number}"
-        await monitor.send("block-export-add", {"type": "nbd", "id": name, "node-name": name, "name": name, "writable": True})
+    for number, node in enumerate(_nodes(record)):
+        await monitor.send("block-export-add", {"type": "nbd", "id": f"export{number}", "node-name": node, "name": node, "writable": True})
 
 
 async def take(monitor: Monitor, folder: Path, record: Record, save: Save, what: str) -> socket.socket:

@@ -46,6 +46,7 @@ async def step(
         save(record)
         await drop(new.id)
         await opened(new)
+        await _grow(monitor, old, new)
         nodes = {"device": drive.node(old.id), "target": drive.node(new.id)}
         await monitor.send("blockdev-mirror", {"job-id": name, "sync": "full", "auto-dismiss": False} | nodes, _PATIENCE)
     elif job["status"] == "ready":
@@ -55,6 +56,14 @@ async def step(
         await give_up(monitor, slot, record, save, drop)
         if fault:
             raise DriverError(f"The volume could not be copied to the one that is to take its place: {fault}")
+
+
+async def _grow(monitor: Monitor, old: Drive, new: Drive) -> None:
+    """A mirror needs two of one size: the volume that is left keeps the room behind its end, which is never used."""
+    known = {one["node-name"]: one["image"]["virtual-size"] for one in await monitor.run("query-named-block-nodes", flat=True)}
+    before, after = (known.get(drive.node(one.id), 0) for one in (old, new))
+    if before < after:
+        await monitor.run("block_resize", _PATIENCE, node_name=drive.node(old.id), size=after)
 
 
 async def give_up(monitor: Monitor, slot: str, record: Record, save: Save, drop: Callable[[str], Awaitable[None]]) -> None:

@@ -11,6 +11,7 @@ from andromede.services.compute.operations.snapshot import abandon
 from andromede.services.compute.tables import host, server
 from andromede.services.image.service import snapshots as image
 from andromede.services.network import service as network
+from andromede.services.volume import service as volume
 
 
 def _unplace(work: Work) -> Later | None:
@@ -43,6 +44,7 @@ def _erase(work: Work) -> Later | None:
     def erase(db: Connection) -> None:
         row = db.execute(select(server).where(server.c.id == work.resource)).mappings().one()
         network.release(db, work.parts.operations, work.resource)
+        volume.stay(db, work.parts, [one.volume_id for one in devices.of_servers(db, [work.resource]).get(work.resource, [])])
         devices.release(db, work.parts, work.resource, request_id=work.request_id)
         abandon(db, work.parts, row)
         consoles.forget(db, row["id"])

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 from andromede.core.clock import iso_z
 from andromede.core.errors import CloudError, Conflict, Unavailable
 from andromede.engine.model import Later, Step, Work
-from andromede.services.compute import hosts, inventory
+from andromede.services.compute import devices, hosts, inventory
 from andromede.services.compute.operations import moves
 from andromede.services.compute.operations.base import (
     ABSENT,
@@ -29,6 +29,7 @@ from andromede.services.compute.operations.base import (
 )
 from andromede.services.compute.tables import server
 from andromede.services.network import service as network
+from andromede.services.volume import service as volume
 
 _SENT = ("sent", "gone")
 
@@ -69,7 +70,7 @@ def _schedule(work: Work) -> Later | None:
         return None
 
     def choose(db: Connection, row: Any) -> str:
-        return hosts.choose(db, row, avoid=row.host, target=work.memo.get("wanted"))
+        return hosts.choose(db, row, avoid=row.host, target=work.memo.get("wanted"), with_volumes=True)
 
     work.database.look(lambda db: choose(db, _fresh(db, work)))
 
@@ -115,6 +116,29 @@ def _describe(work: Work) -> Later | None:
         return _watch(work, row)
     work.then(lambda db: write(db, row.id, move={**_fresh(db, work).move, "machine": machine}))
     return None
+
+
+def _volumes(db: Connection, server_id: str) -> list[str]:
+    return [one.volume_id for one in devices.of_servers(db, [server_id]).get(server_id, [])]
+
+
+def _make(work: Work) -> Later | None:
+    """Have its volumes made empty on the target."""
+    row = row_of(work)
+    with work.database.read() as db:
+        ids = _volumes(db, row.id)
+        if not ids or volume.travels(db, ids):
+            return None
+    work.then(lambda db: volume.travel(db, work.parts, ids, row.move["target"]))
+    return _watch(work, row)
+
+
+def _unmake(work: Work) -> None:
+    def stay(db: Connection) -> None:
+        if not _unclear(_fresh(db, work)):
+            volume.stay(db, work.parts, _volumes(db, work.resource))
+
+    work.then(stay)
 
 
 def _receive(work: Work) -> Later | None:
@@ -232,6 +256,7 @@ def _arrive(db: Connection, work: Work) -> None:
     inventory.free(db, row.move["id"])
     network.expect(db, work.parts.operations, row.id, None)
     network.bind(db, work.parts.operations, row.id, row.target)
+    volume.land(db, work.parts, _volumes(db, row.id))
     moves.note(db, row.move["id"], "completed")
     write(
         db, row.id, host=row.target, target=None, move=None, seen_move=None, task_state=None,
@@ -261,7 +286,7 @@ def _failed(db: Connection, work: Work, fault: str) -> None:
 
 LIVE = kind(
     "server.live",
-    Step("schedule", _schedule, _unschedule), Step("describe", _describe), Step("receive", _receive, _unreceive),
-    Step("send", _send, _unsend), Step("follow", _follow, _unfollow), Step("land", _land),
+    Step("schedule", _schedule, _unschedule), Step("describe", _describe), Step("volumes", _make, _unmake),
+    Step("receive", _receive, _unreceive), Step("send", _send, _unsend), Step("follow", _follow, _unfollow), Step("land", _land),
     deadline=3600, failed=_failed, commit="land",
 )  # fmt: skip

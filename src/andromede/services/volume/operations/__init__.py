@@ -5,10 +5,12 @@ from andromede.services.volume.operations.change import EXTEND, REIMAGE, RETYPE,
 from andromede.services.volume.operations.create import CREATE
 from andromede.services.volume.operations.delete import DELETE
 from andromede.services.volume.operations.images import UPLOAD
+from andromede.services.volume.operations.move import MOVE
 from andromede.services.volume.operations.snapshots import SNAPSHOT, UNSNAPSHOT
 
-KINDS = (CREATE, DELETE, EXTEND, REIMAGE, RETYPE, REVERT, UPLOAD, SNAPSHOT, UNSNAPSHOT, BACKUP, RESTORE, UNBACKUP)
+KINDS = (CREATE, DELETE, EXTEND, REIMAGE, RETYPE, REVERT, MOVE, UPLOAD, SNAPSHOT, UNSNAPSHOT, BACKUP, RESTORE, UNBACKUP)
 
 __all__ = [
-    "BACKUP", "CREATE", "DELETE", "EXTEND", "KINDS", "REIMAGE", "RESTORE", "RETYPE", "REVERT", "SNAPSHOT", "UNBACKUP", "UNSNAPSHOT", "UPLOAD",
+    "BACKUP", "CREATE", "DELETE", "EXTEND", "KINDS", "MOVE", "REIMAGE", "RESTORE", "RETYPE", "REVERT", "SNAPSHOT", "UNBACKUP", "UNSNAPSHOT",
+    "UPLOAD",
 ]  # fmt: skip
