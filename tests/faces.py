@@ -93,10 +93,11 @@ class Worker:
                         break
                 time.sleep(0.02)
 
-    def boto(self, role="member", port=1, **config):
+    def boto(self, role="member", port=1, region="us-east-1", **config):
         style = Config(s3={"addressing_style": "path"}, retries={"max_attempts": 1}, **config)
         names = {"aws_access_key_id": f"KEY-{role}", "aws_secret_access_key": f"secret-{role}"}
-        return boto3.client("s3", endpoint_url=f"http://127.0.0.1:{self.ports[port]}", region_name="us-east-1", config=style, **names)
+        where = {"endpoint_url": f"http://127.0.0.1:{self.ports[port]}", "region_name": region}
+        return boto3.client("s3", **where, config=style, **names)
 
     def s3(self, role="member"):
         return Signed(f"127.0.0.1:{self.ports[1]}", (f"KEY-{role}", f"secret-{role}"))

@@ -400,6 +400,6 @@ def test_s3_is_at_swifts_address_too(pair, bucket):
         urllib.request.urlopen(old, timeout=20)
     assert b"<Code>InvalidRequest</Code>" in refused.value.read(), "S3 knows old signatures, and takes none here"
     with pytest.raises(ClientError) as refused:
-        pair[0].boto("nobody", port=0).list_buckets()
+        pair[0].boto("nobody", port=0, region="elsewhere").list_buckets()
     assert refused.value.response["Error"]["Code"] == "InvalidAccessKeyId"
     assert pair[0].swift("GET", "/info").status == 200, "without a signature of S3's it is Swift"
