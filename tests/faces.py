@@ -24,6 +24,7 @@ from andromede.drivers.blob.local import Local
 from andromede.http.plain import serve
 from andromede.services.identity.access_keys import Listed
 from andromede.services.identity.service import AccessKey, Credentials
+from andromede.services.object.beside import Beside
 from andromede.services.object.kms import LocalKeys
 from andromede.services.object.s3 import S3
 from andromede.services.object.service import Objects
@@ -92,10 +93,11 @@ class Worker:
                         break
                 time.sleep(0.02)
 
-    def boto(self, role="member", **config):
+    def boto(self, role="member", port=1, region="us-east-1", **config):
         style = Config(s3={"addressing_style": "path"}, retries={"max_attempts": 1}, **config)
         names = {"aws_access_key_id": f"KEY-{role}", "aws_secret_access_key": f"secret-{role}"}
-        return boto3.client("s3", endpoint_url=f"http://127.0.0.1:{self.ports[1]}", region_name="us-east-1", config=style, **names)
+        where = {"endpoint_url": f"http://127.0.0.1:{self.ports[port]}", "region_name": region}
+        return boto3.client("s3", **where, config=style, **names)
 
     def s3(self, role="member"):
         return Signed(f"127.0.0.1:{self.ports[1]}", (f"KEY-{role}", f"secret-{role}"))
@@ -149,7 +151,7 @@ async def main() -> None:
 
     kept, loop = store(Path(sys.argv[1])), asyncio.get_running_loop()
     objects, people = Objects(kept, LocalKeys(kept, KEY)), Keys()
-    faces = {sys.argv[2]: serve(Swift(objects, people), "swift"), sys.argv[3]: serve(S3(objects, people), "s3")}
+    faces = {sys.argv[2]: serve(Beside(Swift(objects, people), S3(objects, people)), "swift"), sys.argv[3]: serve(S3(objects, people), "s3")}
     servers = [
         Server(face, address="127.0.0.1", port=int(port), interface=Interfaces.ASGI, websockets=False, log_enabled=False)
         for port, face in faces.items()

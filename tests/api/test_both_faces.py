@@ -6,6 +6,8 @@ import hashlib
 import itertools
 import json
 import time
+import urllib.error
+import urllib.request
 
 import pytest
 from botocore.exceptions import ClientError
@@ -383,3 +385,21 @@ def test_buckets_and_containers_are_the_same(pair, one, s3, bucket):
     assert one("DELETE", f"/made-{bucket}/k").status == 204
     s3.delete_bucket(Bucket=f"made-{bucket}")
     assert one("HEAD", f"/made-{bucket}").status == 404
+
+
+def test_s3_is_at_swifts_address_too(pair, bucket):
+    beside, body = pair[0].boto(port=0), b"through the other door"
+    beside.put_object(Bucket=bucket, Key="one", Body=body)
+    assert pair[1].boto().get_object(Bucket=bucket, Key="one")["Body"].read() == body
+    assert bucket in {each["Name"] for each in beside.list_buckets()["Buckets"]}
+    where = pair[0].boto(port=0, signature_version="s3v4").generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "one"})
+    with urllib.request.urlopen(where, timeout=20) as answer:
+        assert answer.read() == body
+    old = pair[0].boto(port=0, signature_version="s3").generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "one"})
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(old, timeout=20)
+    assert b"<Code>InvalidRequest</Code>" in refused.value.read(), "S3 knows old signatures, and takes none here"
+    with pytest.raises(ClientError) as refused:
+        pair[0].boto("nobody", port=0, region="elsewhere").list_buckets()
+    assert refused.value.response["Error"]["Code"] == "InvalidAccessKeyId"
+    assert pair[0].swift("GET", "/info").status == 200, "without a signature of S3's it is Swift"

@@ -67,8 +67,10 @@ def _compute(facts: Facts) -> Sections:
         },
         "compute-feature-enabled": {
             "resize": True, "snapshot": True, "suspend": True, "pause": True, "shelve": True, "rescue": True, "stable_rescue": True,
-            "cold_migration": several, "live_migration": False, "vnc_console": True, "serial_console": True, "config_drive": True,
-            "attach_encrypted_volume": True, "swap_volume": False, "volume_multiattach": True, "personality": True, "console_output": True,
+            "cold_migration": several, "live_migration": several, "live_migrate_back_and_forth": several,
+            "block_migration_for_live_migration": several, "volume_backed_live_migration": several, "can_migrate_between_any_hosts": True,
+            "vnc_console": True, "serial_console": True, "config_drive": True,
+            "attach_encrypted_volume": True, "swap_volume": True, "volume_multiattach": True, "personality": True, "console_output": True,
             "metadata_service": True, "interface_attach": True, "change_password": False, "disk_config": True,
             "hostname_fqdn_sanitization": True, "shelve_migrate": several, "ide_bus": True, "scheduler_enabled_filters": "all",
             "dhcp_domain": "",

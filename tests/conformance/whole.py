@@ -5,10 +5,13 @@ against one of two such hosts; `guests` and `scs` against a real cloud, whose gu
 What no list has is in `lists/left_out.txt`, with its reason. Without names, all but the real ones are run; `all` means all.
 """
 
+import logging
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+import structlog
 
 from tests.conformance import fakes, guests, tempest
 
@@ -59,6 +62,7 @@ def main(names: list[str]) -> int:
     if unknown := set(wanted) - {*BOOKS, *REAL}:
         say(f"There is no list {', '.join(sorted(unknown))}; there are {', '.join((*BOOKS, *REAL))}.")
         return 2
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     bad = 0
     with tempfile.TemporaryDirectory(prefix="tempest.") as folder:
         for name in wanted:

@@ -40,12 +40,12 @@ def register(admin: Client, built: Built) -> dict[str, Any]:
         assert built.root is not None
         return _upload(admin, built.name, built.root, "docker", properties)
     if built.root is not None:
-        plain = {key: value for key, value in properties.items() if not key.startswith("hw_") and key != "min_ram"}
+        plain = {key: value for key, value in properties.items() if not key.startswith("hw_") or key == "hw_disk_bus"}
         _upload(admin, f"{built.name}-lxc", built.root, "docker", plain | {"hypervisor_type": "lxc"})
     if built.kernel is not None and built.initrd is not None:
         properties |= {
-            "kernel_id": _upload(admin, f"{built.name}-kernel", built.kernel, "aki", {})["id"],
-            "ramdisk_id": _upload(admin, f"{built.name}-initrd", built.initrd, "ari", {})["id"],
+            "kernel_id": _upload(admin, f"{built.name}-kernel", built.kernel, "aki", properties)["id"],
+            "ramdisk_id": _upload(admin, f"{built.name}-initrd", built.initrd, "ari", properties)["id"],
             "os_command_line": built.command_line,
         }
     return _upload(admin, built.name, built.disk, "bare", properties)

@@ -138,6 +138,7 @@ def object_faces(home: Home) -> "Iterator[dict[int, Any]]":
     from andromede.http.plain import serve
     from andromede.run import drivers
     from andromede.services.identity import service as identity
+    from andromede.services.object.beside import Beside
     from andromede.services.object.callers import Callers
     from andromede.services.object.s3.face import S3
     from andromede.services.object.swift.face import Swift
@@ -146,10 +147,11 @@ def object_faces(home: Home) -> "Iterator[dict[int, Any]]":
     proving = signing(home, database)
     callers = Callers(identity.Authenticator(proving.known), identity.AccessKeys(proving), identity.Sessions(proving))
     objects = Objects(store, drivers.object_keys(home, store))
+    swift, of_s3 = Swift(objects, callers, object_settings.of_swift(home.settings)), object_settings.of_s3(home.settings)
     try:
         yield {
-            given.swift_port: serve(Swift(objects, callers, object_settings.of_swift(home.settings)), "swift"),
-            given.s3_port: serve(S3(objects, callers, object_settings.of_s3(home.settings)), "s3"),
+            given.swift_port: serve(Beside(swift, S3(objects, callers, of_s3)), "swift"),
+            given.s3_port: serve(S3(objects, callers, of_s3), "s3"),
         }
     finally:
         proving.known.close()

@@ -176,6 +176,7 @@ async def _signer(ask: Ask, fields: Mapping[str, str]) -> Proof | None:
     signatures = ask.signatures
     access, date, scope = signatures.scope(fields["x-amz-credential"], "InvalidArgument")
     known = await signatures.known(access, fields.get("x-amz-security-token", ""))
+    signatures.check_region(scope, "InvalidArgument")
     key = signatures.key(known.secret, date)
     if not same_signature(hmac.digest(key, fields["policy"].encode(), "sha256").hex(), fields["x-amz-signature"]):
         raise mismatch(access, fields["x-amz-signature"])

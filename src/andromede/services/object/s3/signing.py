@@ -123,19 +123,23 @@ class Signatures:
             access, rest = "/".join([access, *rest[:-4]]), rest[-4:]
         if len(rest) != 4:
             raise S3Error(broken, "The Credential is malformed; expecting \"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\".")
-        date, region, service, end = rest
+        date, _region, service, end = rest
         if len(date) != 8 or not (date.isascii() and date.isdigit()):
             raise S3Error(broken, f"Invalid credential date \"{date}\". This date is not in the same format as YYYYMMDD.")
-        if region != self._settings.region:
-            raise S3Error(
-                broken, f"The authorization header is malformed; the region '{region}' is wrong; expecting '{self._settings.region}'",
-                Region=self._settings.region,
-            )  # fmt: skip
         if service != "s3":
             raise S3Error(broken, f"The authorization header is malformed; incorrect service \"{service}\". This endpoint belongs to \"s3\".")
         if end != "aws4_request":
             raise S3Error(broken, f"The authorization header is malformed; incorrect terminal \"{end}\". This endpoint uses \"aws4_request\".")
         return access, date, "/".join(rest)
+
+    def check_region(self, scope: str, broken: str) -> None:
+        """Raise the error of code `broken` for a scope of another region; who has no key here is told that first."""
+        region = scope.split("/")[1]
+        if region != self._settings.region:
+            raise S3Error(
+                broken, f"The authorization header is malformed; the region '{region}' is wrong; expecting '{self._settings.region}'",
+                Region=self._settings.region,
+            )  # fmt: skip
 
     async def _header(self, request: Request, given: str) -> Proof:
         broken, facts = _BROKEN, _facts(given)
@@ -153,6 +157,7 @@ class Signatures:
             raise S3Error("InvalidArgument", "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, a STREAMING payload or a valid sha256 value.",
                           ArgumentName="x-amz-content-sha256", ArgumentValue=payload[:128])  # fmt: skip
         known = await self.known(access, headers.get("x-amz-security-token"))
+        self.check_region(scope, broken)
         _fresh(moment)
         key = self.key(known.secret, date)
         self._check(request, facts["SignedHeaders"], payload, (moment, scope, key), facts["Signature"], known.access)
@@ -180,6 +185,7 @@ class Signatures:
         if date != moment[:8]:
             raise S3Error(broken, f"Invalid credential date \"{date}\". This date is not the same as X-Amz-Date: \"{moment[:8]}\".")
         known = await self.known(access, query.get("X-Amz-Security-Token", ""))
+        self.check_region(scope, broken)
         at, present = seconds(moment), now().timestamp()
         if at - present > SKEW:
             raise S3Error("AccessDenied", "Request is not valid yet")
