@@ -63,14 +63,15 @@ def fresh_database(folder: Path, fill: Callable[[Connection], None] | None = Non
         return _sqlite(folder / "cloud.db")
     server = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
     with server.connect() as db:
-        kept_url, used = make_url(url).set(database=f"kept-{key}"), make_url(url).set(database="used")
+        base = make_url(url)
+        kept_url, used = base.set(database=f"{base.database}-kept-{key}"), base.set(database=f"{base.database}-used")
         if key not in _made:
             for wanted in (f'DROP DATABASE IF EXISTS "{kept_url.database}"', f'CREATE DATABASE "{kept_url.database}"'):
                 db.execute(text(wanted))
             _fill(Database(kept_url.render_as_string(hide_password=False)), fill)
             _made.add(key)
-        db.execute(text('DROP DATABASE IF EXISTS "used" WITH (FORCE)'))
-        db.execute(text(f'CREATE DATABASE "used" TEMPLATE "{kept_url.database}"'))
+        db.execute(text(f'DROP DATABASE IF EXISTS "{used.database}" WITH (FORCE)'))
+        db.execute(text(f'CREATE DATABASE "{used.database}" TEMPLATE "{kept_url.database}"'))
     return Database(used.render_as_string(hide_password=False))
 
 
