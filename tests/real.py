@@ -38,10 +38,12 @@ class RealCloud:
         (self.path / "andromede.toml").write_text(text)
         self.home = Home.at(self.path)
 
-    def cli(self, *words: str, check: bool = True, seconds: float = 600, text: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Run `andromede WORDS… --home …`."""
+    def cli(
+        self, *words: str, check: bool = True, seconds: float = 600, text: str | None = None, home: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `andromede WORDS… --home …`. home: another directory than the cloud's, such as that of a host of it."""
         env = {**os.environ, "ANDROMEDE_PERSON": str(self.person), "COLUMNS": "200"}
-        command = [sys.executable, "-m", "andromede.run.cli", *words, "--home", str(self.path)]
+        command = [sys.executable, "-m", "andromede.run.cli", *words, "--home", str(home or self.path)]
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=seconds, check=False, input=text, cwd="/")
         if check and done.returncode:
             raise AssertionError(f"{' '.join(words)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}\n{self.last_words()}")

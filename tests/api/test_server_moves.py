@@ -264,12 +264,33 @@ def with_volume(two):
     id_ = new(two)["id"]
     made = two.user.post("/volume/v3/volumes", {"volume": {"size": 1}}).json["volume"]["id"]
     two.settle()
-    if volume_of(two, made)["os-vol-host-attr:host"].partition("@")[0] != place(two, id_):
-        migrate_volume(two, made, place(two, id_))
     body = {"volumeAttachment": {"volumeId": made}}
     assert two.user.post(f"/compute/v2.1/servers/{id_}/os-volume_attachments", body).status == 200
     two.settle()
     return id_, made
+
+
+def test_a_volume_is_brought_to_the_server_that_is_given_it(two):
+    id_ = new(two)["id"]
+    made = two.user.post("/volume/v3/volumes", {"volume": {"size": 1}}).json["volume"]["id"]
+    two.settle()
+    here = place(two, id_)
+    if volume_of(two, made)["os-vol-host-attr:host"].partition("@")[0] == here:
+        migrate_volume(two, made, other(here))
+    two.blocks[other(here)].scribble(made, b"data")
+    body = {"volumeAttachment": {"volumeId": made}}
+    path = f"/compute/v2.1/servers/{id_}/os-volume_attachments"
+    snapshot = two.user.post("/volume/v3/snapshots", {"snapshot": {"volume_id": made}}).json["snapshot"]["id"]
+    two.settle()
+    assert "snapshots" in two.user.post(path, body).json["conflictingRequest"]["message"]
+    assert two.user.delete(f"/volume/v3/snapshots/{snapshot}").status == 202
+    two.settle()
+    assert two.user.post(path, body).status == 200
+    two.settle()
+    assert (volume_of(two, made)["status"], volume_of(two, made)["os-vol-host-attr:host"]) == ("in-use", f"{here}@local#local")
+    assert [held.id for held in two.hypervisors[here]._books[id_].drives] == [made]
+    until(lambda: carrying(two) == {here: [made], other(here): []})
+    assert two.blocks[here].content(made) == b"data"
 
 
 def volume_of(two, id_):

@@ -139,3 +139,40 @@ def test_a_server_is_moved_while_it_is_off_and_its_disk_with_it(two):
     ready(two)
     assert (place(two), run(two, "cat ~/moved")) == ("two", "moved")
     until(lambda: not list((two.home.host_state / "guests").glob("*-*-*-*-*")))
+
+
+def test_a_server_is_built_anew_when_its_host_is_lost_which_then_removes_what_it_had(two):
+    member, id_ = two.folder / "two", bonjour(two)["id"]
+    if place(two) != "two":
+        live(two, "two")
+    run(two, "echo lost > ~/lost; sync")
+    two.cli("down", "--servers", home=member)
+    forced(two, "two", down=True)
+    act(two, "evacuate", {}, client=two.admin, version="2.14")
+    ready(two)
+    assert (place(two), run(two, "ls ~/lost", check=False)) == (two.home.host, "")
+    assert (member / "host" / "guests" / id_).exists()
+    two.cli("up", home=member)
+    forced(two, "two", down=False)
+    until(lambda: not (member / "host" / "guests" / id_).exists())
+    assert run(two, "echo yes") == "yes"
+
+
+def forced(cloud, name, *, down):
+    version = {"OpenStack-API-Version": "compute 2.53"}
+    services = cloud.admin._call("GET", "/compute/v2.1/os-services", None, version)[1]["services"]
+    (id_,) = [one["id"] for one in services if one["host"] == name]
+    cloud.admin._call("PUT", f"/compute/v2.1/os-services/{id_}", {"forced_down": down}, version)
+
+
+def test_a_host_is_taken_away_once_it_has_nothing(two):
+    live(two, "two")
+    said = two.cli("host", "remove", "two", check=False)
+    assert "has 1 servers and 0 GiB of volumes" in said.stderr
+    assert "There is no host three" in two.cli("host", "remove", "three", check=False).stderr
+    live(two, two.home.host)
+    two.cli("host", "remove", "two")
+    assert not (two.folder / "two").exists()
+    assert [one["hypervisor_hostname"] for one in two.admin.get("/compute/v2.1/os-hypervisors")["hypervisors"]] == [two.home.host]
+    assert run(two, "echo yes") == "yes"
+    two.cli("status")

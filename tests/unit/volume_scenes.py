@@ -99,7 +99,7 @@ class Moves(Volumes):
         super().start()
 
     def enable(self, *, on):
-        self.cloud.database.run(lambda db: db.execute(update(host).where(host.c.name == "host-2").values(enabled=on)))
+        turn(self.cloud, on=on)
 
     def _move(self, _scene):
         answer = self.cloud.admin.post(f"{V}/volumes/{self.id}/action", {"os-migrate_volume": {"host": "host-2@local#local"}})
@@ -233,6 +233,31 @@ def attachments(base):
     return Attachments
 
 
+def brought(base):
+    """The class of scenes in which a server is given a volume that is on another host. base: that of scenes in which it has one."""
+
+    class Brought(base):
+        """The volume is on host-2, the server on host-1."""
+
+        def __init__(self, cloud):
+            super().__init__(cloud, begin="attach", ends="in-use")
+
+        def prepare(self):
+            super().prepare()
+            turn(self.cloud, on=True)
+            body = {"os-migrate_volume": {"host": "host-2"}}
+            assert self.cloud.admin.post(f"{V}/volumes/{self.volume}/action", body).status == 202
+            self.cloud.settle()
+            turn(self.cloud, on=False)
+
+    return Brought
+
+
+def turn(cloud, *, on):
+    """Whether host-2 takes anything."""
+    cloud.database.run(lambda db: db.execute(update(host).where(host.c.name == "host-2").values(enabled=on)))
+
+
 def swaps(base):
     """The class of scenes in which a server's volume is replaced by another. base: that of scenes in which it has one."""
 
@@ -292,6 +317,7 @@ def scenes(base):
         "snapshot.create": [lambda cloud: Volumes(cloud, begin=taken)],
         "snapshot.delete": [lambda cloud: Volumes(cloud, before=(taken,), begin=untaken)],
         "volume.move": [Moves],
+        "server.bring": [brought(having)],
         "server.swap": [swaps(having)],
         "server.attach": [lambda cloud: having(cloud, begin="attach", ends="in-use")],
         "server.detach": [lambda cloud: having(cloud, begin="detach", before=True, ends="available")],

@@ -100,10 +100,12 @@ def _mine(ctx: Context, server_id: str, action: str) -> Any:
 
 @api.post(_ALL, policy=member("os-volumes-attachments:create"))
 def attach_volume(ctx: Context, server_id: str, body: Attach) -> dict[str, Any]:
-    """Give a server a volume; a running guest gets it at once. A container has it mounted, at the place that `device` says.
+    """Give a server a volume; a running guest gets it at once, or once it is brought from another host.
+
+    A container has it mounted, at the place that `device` says.
 
     Errors: 400 a volume that cannot be attached now; 403 more volumes than a server can have; 404 no such volume; 409 a state of the
-    server that does not allow it, or a volume that is on another host.
+    server that does not allow it, or a volume on another host that cannot be brought.
     """
     wanted = body.attachment
     row = _mine(ctx, server_id, "attach_volume")
@@ -114,8 +116,9 @@ def attach_volume(ctx: Context, server_id: str, body: Attach) -> dict[str, Any]:
         raise Conflict("Volume multiattach is supported starting with compute API version 2.60.")
     if devices.find(ctx.db, row["id"], found.id) is not None:
         raise BadRequest(f"Invalid volume: Volume {found.id} is already attached to the server.")
-    if row["host"] is not None and found.host not in (None, row["host"]):
-        raise Conflict("The volume is on another host than the server; migrate one of them first.")
+    away = row["host"] is not None and found.host not in (None, row["host"])
+    if away:
+        volume.bringable(ctx, found.id, row["host"])
     if len(devices.of_servers(ctx.db, [row["id"]]).get(row["id"], [])) >= MOST_DRIVES:
         raise Forbidden(f"A server can have at most {MOST_DRIVES} volumes.")
     place = containers.mountable(row, found)
@@ -128,9 +131,12 @@ def attach_volume(ctx: Context, server_id: str, body: Attach) -> dict[str, Any]:
     )  # fmt: skip
     servers.begin(ctx, row["id"], "attach_volume")
     hosts.changed(ctx.db, ctx.parts.operations, row["host"])
-    memo = {"device": device_id, "attachment": attachment_id, "name": name}
+    memo = {"device": device_id, "attachment": attachment_id, "name": name, "volume": found.id}
+    if away:
+        devices.change(ctx.db, device_id, leaving=True)  # its host is told of it when it is there
+        volume.bring(ctx.db, ctx.parts, found.id, row["host"], request_id=ctx.request_id)
     ctx.parts.operations.submit(
-        ctx.db, operations.ATTACH, row["id"], project_id=row["project_id"], request_id=ctx.request_id, memo=memo
+        ctx.db, operations.BRING if away else operations.ATTACH, row["id"], project_id=row["project_id"], request_id=ctx.request_id, memo=memo
     )
     return {"volumeAttachment": _view(ctx, devices.find(ctx.db, row["id"], found.id), created=True)}
 

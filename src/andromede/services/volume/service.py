@@ -7,7 +7,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from andromede.core.clock import now
 from andromede.core.context import Context, Parts
-from andromede.core.errors import BadRequest, CloudError, NotFound
+from andromede.core.errors import BadRequest, CloudError, Conflict, NotFound
 from andromede.core.ids import new_id
 from andromede.db.base import chunks
 from andromede.drivers.block import Seen
@@ -31,6 +31,9 @@ __all__ = [
     "Seen",
     "attached",
     "begin",
+    "bring",
+    "bringable",
+    "brought",
     "create",
     "desired",
     "detach",
@@ -275,6 +278,34 @@ def movable(ctx: Context, ids: list[str]) -> None:
             raise BadRequest(f"Migration pre-check error: volume {row.id} is {row.status}; it must be in use by this server alone, for writing.")
         if ctx.db.execute(select(snapshot.c.id).where(snapshot.c.volume_id == row.id)).first() is not None:
             raise BadRequest(f"Migration pre-check error: volume {row.id} has snapshots, which are on its host: delete them first.")
+
+
+def bringable(ctx: Context, volume_id: str, host: str) -> None:
+    """Raise Conflict where a volume cannot be brought to the host of a server that is to have it."""
+    row = volumes.find(ctx, volume_id)
+    away = "The volume is on another host than the server"
+    if ctx.db.execute(select(snapshot.c.id).where(snapshot.c.volume_id == volume_id)).first() is not None:
+        raise Conflict(f"{away}, and has snapshots there: it cannot be brought.")
+    if row["group_id"] is not None or ctx.db.execute(select(volume.c.id).where(volume.c.reading == volume_id)).first() is not None:
+        raise Conflict(f"{away}, and is in a group or read there: it cannot be brought.")
+    if placing.choose(ctx.parts.carriers, ctx.db, row["size"], None, only=host) is None:
+        raise Conflict(f"{away}, which has no room for it.")
+
+
+def bring(db: Connection, parts: Parts, volume_id: str, host: str, *, request_id: str | None) -> None:
+    """Begin to bring a volume to the host of a server that it is kept for."""
+    row = db.execute(select(volume).where(volume.c.id == volume_id)).one()
+    waiting.write(db, volume_id, migration_status="migrating")
+    memo = {"target": host, "format": "raw"}
+    parts.operations.submit(db, operations.MOVE, volume_id, project_id=row.project_id, request_id=request_id, memo=memo)
+
+
+def brought(db: Connection, volume_id: str, host: str) -> bool:
+    """Whether it is there. Raises CloudError (409) where it does not come."""
+    row = db.execute(select(volume).where(volume.c.id == volume_id)).first()
+    if row is None or (row.migration_status == "error" and row.host != host):
+        raise CloudError("The volume could not be brought to the host of the server; its messages say why.", status=409)
+    return bool(row.host == host)
 
 
 def travel(db: Connection, parts: Parts, ids: list[str], host: str) -> None:

@@ -15,11 +15,11 @@ from andromede.services.compute.operations.resize import CONFIRM, RESIZE, REVERT
 from andromede.services.compute.operations.shelve import OFFLOAD, SHELVE, UNSHELVE
 from andromede.services.compute.operations.snapshot import SNAPSHOT, abandon
 from andromede.services.compute.operations.swap import SWAP
-from andromede.services.compute.operations.volumes import ATTACH, DETACH
+from andromede.services.compute.operations.volumes import ATTACH, BRING, DETACH
 
 __all__ = [
-    "ATTACH", "BUILD", "CONFIRM", "DELETE", "DETACH", "EVACUATE", "KINDS", "LIVE", "OFFLOAD", "POWER", "REBUILD", "RESCUE", "RESIZE",
+    "ATTACH", "BRING", "BUILD", "CONFIRM", "DELETE", "DETACH", "EVACUATE", "KINDS", "LIVE", "OFFLOAD", "POWER", "REBUILD", "RESCUE", "RESIZE",
     "REVERT", "SHELVE", "SNAPSHOT", "SWAP", "UNRESCUE", "UNSHELVE", "abandon", "fail", "finish", "write",
 ]  # fmt: skip
 
-KINDS = (BUILD, POWER, DELETE, SNAPSHOT, EVACUATE, LIVE, ATTACH, DETACH, SWAP, *resize.KINDS, *rebuild.KINDS, *shelve.KINDS)
+KINDS = (BUILD, POWER, DELETE, SNAPSHOT, EVACUATE, LIVE, ATTACH, BRING, DETACH, SWAP, *resize.KINDS, *rebuild.KINDS, *shelve.KINDS)

@@ -104,6 +104,25 @@ def _failed(db: Connection, work: Work, fault: str) -> None:
     finish(db, work, fault)
 
 
+def _brought(work: Work) -> Later | None:
+    """Wait until the volume is on the server's host, and tell that of it then."""
+    row, device, _ = _look(work)
+    if device is None or not device.leaving:
+        return None
+    with work.database.read() as db:
+        if not volume.brought(db, work.memo["volume"], row.host):
+            return Later(LOOK)
+
+    def commit(db: Connection) -> None:
+        devices.change(db, device.id, leaving=False)
+        hosts.changed(db, work.parts.operations, row.host)
+
+    work.memo.pop("generation", None)
+    work.then(commit)
+    return None
+
+
+BRING = kind("server.bring", Step("bring", _brought, _unplugged), Step("plug", _plugged, _unplugged), deadline=6 * 3600, failed=_failed)
 ATTACH = kind("server.attach", Step("plug", _plugged, _unplugged), deadline=180, failed=_failed)
 
 
@@ -134,4 +153,4 @@ def _kept(work: Work) -> None:
 
 
 DETACH = kind("server.detach", Step("unplug", _let_go, _kept), deadline=120, failed=_failed)
-KINDS = (ATTACH, DETACH)
+KINDS = (ATTACH, BRING, DETACH)

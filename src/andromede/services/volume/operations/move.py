@@ -91,6 +91,7 @@ def _land(work: Work) -> Later | None:
         )  # fmt: skip
         work.parts.carriers.changed(db, work.parts.operations, row.host, row.target)
         attachments.settle(db, row.id)
+        attachments.hurry_servers(db, work.parts.operations, row.id)
 
     reading.unexport(work)
     waiting.thaw(work)
@@ -101,6 +102,7 @@ def _land(work: Work) -> Later | None:
 def _failed(db: Connection, work: Work, fault: str) -> None:
     waiting.back(db, work.resource, "maintenance")
     waiting.write(db, work.resource, migration_status="error")
+    attachments.hurry_servers(db, work.parts.operations, work.resource)
     messages.tell(db, work, "VOLUME", work.project_id or "", work.resource, messages.MIGRATE, fault)
 
 
