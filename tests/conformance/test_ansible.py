@@ -30,6 +30,11 @@ def test_the_playbooks_of_the_guide(real, tmp_path):
     try:
         assert re.search(r"ssh petit@172\.24\.5\.\d+", play("ansible-server.yml"))
         assert "changed=0 " in play("ansible-server.yml")
+        (volume,) = real.user.get("/volume/v3/volumes/detail?name=atelier")["volumes"]
+        assert volume["status"] == "in-use"
+        assert len(real.user.get("/compute/v2.1/servers?name=atelier")["servers"]) == 2
     finally:
         play("ansible-server-absent.yml")
     assert real.user.get("/network/v2.0/networks?name=atelier")["networks"] == []
+    assert real.user.get("/volume/v3/volumes?name=atelier")["volumes"] == []
+    assert real.user.get("/compute/v2.1/servers?name=atelier")["servers"] == []
