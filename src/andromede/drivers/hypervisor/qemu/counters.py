@@ -11,13 +11,24 @@ from typing import Any
 from andromede.core.errors import DriverError
 from andromede.core.ids import tap_name
 from andromede.core.units import MIB
-from andromede.drivers.hypervisor import SECURE_BOOT, TPM, Guest, Host, State
+from andromede.drivers.hypervisor import SECURE_BOOT, TPM, Guest, Host, Seen, State
 from andromede.drivers.hypervisor.qemu import files, process, tpm
+from andromede.drivers.hypervisor.qemu.live import Live
 from andromede.drivers.hypervisor.qemu.probe import Acceleration
 from andromede.drivers.hypervisor.qemu.process import BINARY
-from andromede.drivers.hypervisor.qemu.qmp import Monitor
+from andromede.drivers.hypervisor.qemu.qmp import Monitor, MonitorError
 
 _TICK = os.sysconf("SC_CLK_TCK")
+
+
+async def of(live: Live | None, guest: Guest | None, seen: Seen, hypervisor: str) -> dict[str, object]:
+    """The counters of a guest as it is seen now. Raises DriverError (409) where it does not run or does not answer."""
+    if live is None or live.monitor is None or guest is None:
+        raise DriverError("The server does not run, so it has no counters.", status=409)
+    try:
+        return await diagnostics(live.monitor, guest, pid=live.process.pid, started=seen.started, state=seen.state, hypervisor=hypervisor)
+    except MonitorError as error:
+        raise DriverError("The hypervisor process of the server does not answer.", status=409) from error
 
 
 async def diagnostics(

@@ -192,20 +192,8 @@ class Qemu:
         async with self._lock(guest_id):
             record, _ = self._store.load(guest_id)
             seen = await self._look(record, await self._search(guest_id))
-            live = self._live.get(guest_id)
-            if live is None or live.monitor is None or record.guest is None:
-                raise DriverError("The server does not run, so it has no counters.", status=409)
-            try:
-                return await counters.diagnostics(
-                    live.monitor,
-                    record.guest,
-                    pid=live.process.pid,
-                    started=seen.started,
-                    state=seen.state,
-                    hypervisor=(await self.acceleration()).name,
-                )
-            except MonitorError as error:
-                raise DriverError(_MUTE, status=409) from error
+            acceleration = await self.acceleration()
+            return await counters.of(self._live.get(guest_id), record.guest, seen, acceleration.name)
 
     async def close(self) -> None:
         """Let go of sockets and tasks; guests go on."""
