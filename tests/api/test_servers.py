@@ -99,6 +99,14 @@ def test_what_cannot_be_is_refused_by_name_and_leaves_nothing(ready, values, wor
     assert not [port for port in ready.user.get("/network/v2.0/ports").json["ports"] if port["device_owner"].startswith("compute")]
 
 
+@pytest.mark.parametrize("disk", ["swap", "OS-FLV-EXT-DATA:ephemeral"])
+def test_a_flavor_that_promises_other_disks_is_refused(ready, disk):
+    facts = {"name": "more", "ram": 128, "vcpus": 1, "disk": 1, disk: 1}
+    made = ready.admin.post("/compute/v2.1/flavors", {"flavor": facts}).json["flavor"]
+    refused = new(ready, status=400, flavorRef=made["id"])
+    assert "give them volumes" in refused["badRequest"]["message"]
+
+
 def test_power_and_its_states(ready):
     id_ = new(ready)["id"]
     act(ready, id_, "os-stop")

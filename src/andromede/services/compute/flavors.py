@@ -29,7 +29,10 @@ def visible(ctx: Context) -> Any:
 
 
 def find_flavor(ctx: Context, ref: str) -> Any:
-    """The flavor that a reference (an id, or a URL that ends in one) names. Raises BadRequest."""
+    """The flavor that a reference (an id, or a URL that ends in one) names, for a server that is to have it.
+
+    Raises BadRequest, also for one that promises disks which servers here do not get.
+    """
     id_ = ref.rstrip("/").rpartition("/")[2]
     query = select(flavor).where(flavor.c.id == id_, ~flavor.c.disabled)
     if not ctx.caller.admin:
@@ -37,6 +40,8 @@ def find_flavor(ctx: Context, ref: str) -> Any:
     row = ctx.db.execute(query).first()
     if row is None:
         raise BadRequest(f"Flavor {id_} could not be found.")
+    if row.ephemeral or row.swap:
+        raise BadRequest(f"Flavor {id_} has an ephemeral or a swap disk, which servers of this cloud do not get: give them volumes.")
     return row
 
 
