@@ -66,6 +66,9 @@ def _containers() -> Finding:
     why = counters.missing()
     if why:
         return Finding("containers", "weak", why, "images with hypervisor_type=lxc start no server here", "install lxc, on a kernel that has these")
+    if not Path("/dev/fuse").exists() or not have("qemu-storage-daemon"):
+        what = "LXC is there; /dev/fuse or qemu-storage-daemon is not"
+        return Finding("containers", "weak", what, "containers get no volumes here", "modprobe fuse; apt-get install qemu-system-common")
     return Finding("containers", "good", "LXC is there")
 
 

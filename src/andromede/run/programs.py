@@ -9,10 +9,11 @@ PACKAGES = {
     "qemu-system-x86_64": "qemu-system-x86", "qemu-img": "qemu-utils", "ovsdb-server": "openvswitch-switch", "ovsdb-tool": "openvswitch-switch",
     "ovs-vswitchd": "openvswitch-switch", "ovn-northd": "ovn-central", "ovn-appctl": "ovn-host", "ovn-controller": "ovn-host",
     "ip": "iproute2", "nft": "nftables", "swtpm": "swtpm", "modprobe": "kmod", "lxc-start": "lxc", "mke2fs": "e2fsprogs",
+    "qemu-storage-daemon": "qemu-system-common",
     "nsenter": "util-linux", "setpriv": "util-linux", "prlimit": "util-linux",
 }  # fmt: skip
 """By the program's name."""
-OPTIONAL = {"swtpm", "lxc-start"}
+OPTIONAL = {"swtpm", "lxc-start", "qemu-storage-daemon"}
 """Those without which only some servers cannot be had here."""
 _WRAPPERS = {"nsenter", "setpriv", "prlimit"}
 
