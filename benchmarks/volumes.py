@@ -88,7 +88,7 @@ class Monitor:
                 raise TimeoutError("the bare guest does not let go of the volume")
             time.sleep(0.05)
         for node in ("whole", "file"):
-            lib.until(lambda node=node: self._dropped(node), 30, "the bare QEMU keeps the volume")  # type: ignore[misc]
+            lib.until(lambda node=node: self._dropped(node), 30, "the bare QEMU keeps the volume")
 
     def _dropped(self, node: str) -> bool:
         try:
@@ -226,7 +226,7 @@ def main() -> None:
             figures: dict[tuple[str, str], list[float]] = {}
             for _ in range(rounds):
                 for side, run, plug, unplug, device in sides:
-                    begin = plug or (lambda path=ours.file: monitor.plug(path))  # type: ignore[misc]
+                    begin = plug or (lambda path=ours.file: monitor.plug(path))
                     figures.setdefault((side, "attach"), []).append(seen(run, begin, device))
                     if side == "ours":
                         ours.reach("in-use")

@@ -241,7 +241,7 @@ class Cloud:
             self.engine.start()
 
     def settle(self, seconds: float = 15.0) -> None:
-        """Wait until no operation is under way and every reconciler has run since."""
+        """Wait until no operation is under way and every reconciler has run, from its beginning, since."""
         self.start()
         assert self.engine is not None
         end = time.monotonic() + seconds
@@ -253,10 +253,10 @@ class Cloud:
             time.sleep(0.03)
         else:
             raise AssertionError(f"still under way: {live}")
-        before = {name: one.runs for name, one in self.engine.health.items() if one.every > 0}
-        for name in before:
-            self.engine.wake(name)
-        while time.monotonic() < end and any(self.engine.health[name].runs == runs for name, runs in before.items()):
+        called, waited = time.monotonic(), [one for one in self.engine.health.values() if one.every > 0]
+        for one in waited:
+            self.engine.wake(one.name)
+        while time.monotonic() < end and not all(one.last >= one.began >= called for one in waited):
             time.sleep(0.01)
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from tests.api.images import active
 from tests.cloud import Cloud, fresh_database
 
 
@@ -35,15 +36,24 @@ def cloud(tmp_path):
 
 
 @pytest.fixture
-def ready(cloud):
+def image(cloud):
+    """The id of an image that everybody has."""
+    return active(cloud.admin, b"BOOT" + b"\0" * 65532, visibility="public")["id"]
+
+
+@pytest.fixture
+def network(cloud):
+    """The id of a network of the project demo."""
+    made = cloud.user.post("/network/v2.0/networks", {"network": {"name": "net"}}).json["network"]["id"]
+    subnet = {"network_id": made, "ip_version": 4, "cidr": "10.1.0.0/24"}
+    assert cloud.user.post("/network/v2.0/subnets", {"subnet": subnet}).status == 201
+    return made
+
+
+@pytest.fixture
+def ready(cloud, image, network):
     """A cloud with an image and a network of the project demo."""
-    image = cloud.admin.post("/image/v2/images", {"name": "img", "disk_format": "raw", "container_format": "bare", "visibility": "public"}).json
-    put = cloud.admin.put(f"/image/v2/images/{image['id']}/file", b"\0" * 65536, headers={"content-type": "application/octet-stream"})
-    assert put.status == 204, put
-    network = cloud.user.post("/network/v2.0/networks", {"network": {"name": "net"}}).json["network"]
-    facts = {"network_id": network["id"], "ip_version": 4, "cidr": "10.1.0.0/24"}
-    assert cloud.user.post("/network/v2.0/subnets", {"subnet": facts}).status == 201
-    cloud.image, cloud.network = image["id"], network["id"]
+    cloud.image, cloud.network = image, network
     return cloud
 
 

@@ -1,6 +1,6 @@
 """Volumes as older clients of Compute know them, and what servers in odd states may do with theirs."""
 
-from tests.api.test_volumes import C, V, attach, image, network, server, show, volume  # noqa: F401 - two of them are fixtures
+from tests.api.test_volumes import C, V, attach, server, show, volume
 
 
 def ok(answer, status=200):
@@ -45,7 +45,7 @@ def test_what_compute_refuses_of_them(cloud):
     assert stranger.get(f"{C}/os-volumes").json == {"volumes": []}
 
 
-def test_a_rescued_server_keeps_its_volumes(cloud, image, network):  # noqa: F811 - a fixture
+def test_a_rescued_server_keeps_its_volumes(cloud, image, network):
     server_id, first, second = server(cloud, network, imageRef=image), volume(cloud), volume(cloud)
     attach(cloud, server_id, first)
     ok(cloud.user.post(f"{C}/servers/{server_id}/action", {"rescue": {}}))
@@ -58,7 +58,7 @@ def test_a_rescued_server_keeps_its_volumes(cloud, image, network):  # noqa: F81
     ok(cloud.user.delete(f"{path}/{first}"), 202)
 
 
-def test_a_server_without_a_host_is_given_volumes(cloud, image, network):  # noqa: F811 - a fixture
+def test_a_server_without_a_host_is_given_volumes(cloud, image, network):
     server_id, first, second = server(cloud, network, imageRef=image), volume(cloud), volume(cloud)
     action, path = f"{C}/servers/{server_id}/action", f"{C}/servers/{server_id}/os-volume_attachments"
     ok(cloud.user.post(action, {"shelve": None}), 202)

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from tests.api.test_volumes import C, attach, image, network, server, volume  # noqa: F401 - two of them are fixtures
+from tests.api.test_volumes import C, attach, server, volume
 
 NEW = {"openstack-api-version": "compute 2.95"}
 
@@ -15,7 +15,7 @@ def devices(cloud, server_id):
     return {one["tags"][0]: (one["type"], one.get("mac") or one["serial"]) for one in told}
 
 
-def test_cards_and_volumes_have_tags(cloud, image, network):  # noqa: F811 - fixtures
+def test_cards_and_volumes_have_tags(cloud, image, network):
     server_id, disk = server(cloud, network, imageRef=image, networks=[{"uuid": network, "tag": "first"}, {"uuid": network}]), volume(cloud)
     path = f"{C}/servers/{server_id}/os-interface"
     cards = {one["tag"]: one for one in cloud.user.get(path, headers=NEW).json["interfaceAttachments"]}
@@ -38,7 +38,7 @@ def test_cards_and_volumes_have_tags(cloud, image, network):  # noqa: F811 - fix
     assert devices(cloud, server_id).keys() == {"first", "disk"}
 
 
-def test_tags_of_a_new_servers_cards_differ(cloud, image, network):  # noqa: F811 - fixtures
+def test_tags_of_a_new_servers_cards_differ(cloud, image, network):
     wanted = {"name": "one", "flavorRef": "1", "imageRef": image, "networks": [{"uuid": network, "tag": "same"}, {"uuid": network, "tag": "same"}]}
     assert cloud.user.post(f"{C}/servers", {"server": wanted}, headers=NEW).status == 400
     old = {"openstack-api-version": "compute 2.31"}

@@ -15,14 +15,14 @@ IMAGES = "/image/v2/images"
 
 
 @pytest.fixture
-def image(ready):
+def bare(ready):
     return active(ready.admin, b"BOOT" + b"\0" * 65532, visibility="public")["id"]
 
 
 @pytest.fixture
-def booted(ready, image):
+def booted(ready, bare):
     """A server that boots from a volume, and its volume's id."""
-    device = {"source_type": "image", "destination_type": "volume", "uuid": image, "boot_index": 0, "volume_size": 1, "delete_on_termination": True}
+    device = {"source_type": "image", "destination_type": "volume", "uuid": bare, "boot_index": 0, "volume_size": 1, "delete_on_termination": True}
     id_ = new(ready, imageRef="", block_device_mapping_v2=[device])["id"]
     found = server_of(ready, id_)
     assert found["status"] == "ACTIVE", found.get("fault")
@@ -170,12 +170,12 @@ def test_it_is_rescued_only_with_an_image_that_is_plugged_in_beside(ready, boote
     assert guest(ready, id_).guest.disks == ()
 
 
-def test_a_rebuild_keeps_the_volume_and_its_image_before_2_93(ready, booted, image):
+def test_a_rebuild_keeps_the_volume_and_its_image_before_2_93(ready, booted, bare):
     id_, root = booted
     answer = act(ready, id_, "rebuild", {"imageRef": another(ready)}, status=400, version="2.92")
     assert "Unable to rebuild with a different image for a volume-backed server" in str(answer.json)
     keep(ready, root)
-    act(ready, id_, "rebuild", {"imageRef": image, "name": "renamed"}, version="2.92")
+    act(ready, id_, "rebuild", {"imageRef": bare, "name": "renamed"}, version="2.92")
     wait_for(ready, id_, "ACTIVE")
     assert server_of(ready, id_)["name"] == "renamed"
     assert ready.blocks["host-1"].content(root).startswith(b"KEPT")

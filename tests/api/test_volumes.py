@@ -2,24 +2,10 @@
 
 import pytest
 
-from tests.api.images import active
 from tests.unit.volume_scenes import until
 
 V, C = "/volume/v3", "/compute/v2.1"
 NEW = {"openstack-api-version": "compute 2.95"}
-
-
-@pytest.fixture
-def image(cloud):
-    return active(cloud.admin, b"BOOT" + b"\0" * 65532, visibility="public")["id"]
-
-
-@pytest.fixture
-def network(cloud):
-    made = cloud.user.post("/network/v2.0/networks", {"network": {"name": "net"}}).json["network"]["id"]
-    subnet = {"network_id": made, "ip_version": 4, "cidr": "10.1.0.0/24"}
-    assert cloud.user.post("/network/v2.0/subnets", {"subnet": subnet}).status == 201
-    return made
 
 
 def volume(cloud, size=1, **more):

@@ -5,7 +5,7 @@ of a fault of ours may not. `gone` are the ids whose deletion was accepted.
 """
 
 import re
-import threading
+import time
 
 from andromede.core.errors import CloudError
 from tests.host.hypervisors import HAVE_LXC
@@ -17,17 +17,15 @@ MACHINES, CONTAINERS, DISKS, PORTS = 2, 4, 5, 4
 REFUSED = {400, 403, 404, 409}
 
 
-class Actions(threading.Thread):
-    """Does `most` actions, or as many as it can before `ending` is set; `done` counts each by its name, `refused` those that were."""
+class Actions:
+    """Does `most` actions; `done` counts each by its name, `refused` those that were."""
 
     def __init__(self, client, chance, most):
-        super().__init__(daemon=True)
         self.client, self.chance, self.most = client, chance, most
         self.network = client("one", f"{NET}/networks?name=private", "networks")["id"]
         images = {one["name"]: one["id"] for one in client("get", "/image/v2/images")["images"]}
         self.images = {"machine": images["petit"], "container": images.get("petit-lxc") if HAVE_LXC else None}
-        self.made, self.gone, self.ending = 0, set(), threading.Event()
-        self.done, self.refused, self.failure = {}, {}, None
+        self.made, self.gone, self.done, self.refused = 0, set(), {}, {}
         self.kinds = [
             *[self.create_server] * 5, *[self.delete_server] * 3, *[self.power] * 5, *[self.rebuild] * 2, *[self.resize] * 3, self.rename,
             *[self.create_volume] * 3, *[self.delete_volume] * 2, *[self.attach] * 5, *[self.detach] * 3, self.extend,
@@ -35,13 +33,9 @@ class Actions(threading.Thread):
         ]  # fmt: skip
 
     def run(self):
-        try:
-            for _ in range(self.most):
-                if self.ending.wait(self.chance.uniform(0.0, 0.3)):
-                    return
-                self.turn()
-        except BaseException as error:  # noqa: BLE001 - the test's thread reports it
-            self.failure = error
+        for _ in range(self.most):
+            time.sleep(self.chance.uniform(0.0, 0.3))
+            self.turn()
 
     def turn(self):
         kind = self.chance.choice(self.kinds)

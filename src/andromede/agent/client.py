@@ -30,22 +30,28 @@ _QUICK, _SLOW = 20.0, 60.0
 async def reach(path: Path, host: str, guest_id: str, what: str) -> socket.socket:
     """A connection to a guest on another host, through the agent there that listens at `path`. Raises DriverError."""
 
-    def connect() -> socket.socket:
-        link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            link.settimeout(_QUICK)
-            link.connect(str(path))
-            reply = exchange(link, Open(guest_id, what))
-        except OSError as error:
-            link.close()
-            raise DriverError(f"The host {host} does not answer.") from error
-        if isinstance(reply, Refused):
-            link.close()
-            raise DriverError(reply.message)
-        link.settimeout(None)
-        return link
+    try:
+        return await asyncio.to_thread(_open, path, guest_id, what)
+    except OSError as error:
+        raise DriverError(f"The host {host} does not answer.") from error
+    except Conflict as error:
+        raise DriverError(error.message) from error
 
-    return await asyncio.to_thread(connect)
+
+def _open(path: Path, guest_id: str, what: str) -> socket.socket:
+    """A link of its own to a guest, on which an agent passes on what comes. Raises OSError, Conflict where that is refused."""
+    link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        link.settimeout(_QUICK)
+        link.connect(str(path))
+        reply = exchange(link, Open(guest_id, what))
+        if isinstance(reply, Refused):
+            raise Conflict(reply.message)
+        link.settimeout(None)
+    except (OSError, CloudError):
+        link.close()
+        raise
+    return link
 
 
 class AgentHosts:
@@ -102,21 +108,10 @@ class AgentHosts:
 
     def open(self, host: str, guest_id: str, what: str) -> socket.socket:
         """A connection to a guest's console: the agent passes on what comes, after one answer, on a link of its own."""
-        link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            link.settimeout(_QUICK)
-            link.connect(str(self._socket(host)))
-            reply = exchange(link, Open(guest_id, what))
-            if isinstance(reply, Refused):
-                raise Conflict(reply.message)
-            link.settimeout(None)
+            return _open(self._socket(host), guest_id, what)
         except (OSError, KeyError) as error:
-            link.close()
             raise Unavailable(f"The host {host} does not answer.") from error
-        except CloudError:
-            link.close()
-            raise
-        return link
 
     def read_volume(self, host: str, volume_id: str, export: str, offset: int, count: int) -> bytes:
         """Bytes of an export of a volume; none where all of them are zero."""

@@ -24,7 +24,7 @@ from andromede.core.errors import CloudError
 from andromede.drivers.block import Block
 from andromede.drivers.block.fake import FakeBlock
 from andromede.drivers.host import Desired, Report, Wish
-from andromede.drivers.hypervisor import LXC, Guest, Host, Hypervisor, Power, Reach, Seen, State, unreachable
+from andromede.drivers.hypervisor import LXC, Guest, Host, Hypervisor, Power, Seen, State
 from andromede.drivers.network import MetadataEnd, Plug, Plugged, link_local
 
 log = structlog.get_logger("agent")
@@ -63,16 +63,11 @@ class Metadata(Protocol):
 
 
 class HostLoop:
-    """One host. All methods run on one event loop.
-
-    block: the driver of its volumes; one that keeps books where it has none. reach: how guests on their way are sent to other hosts.
-    """
+    """One host. All methods run on one event loop. block: the driver of its volumes; one that keeps books where it has none."""
 
     def __init__(
-        self, folder: Path, hypervisor: Hypervisor, plug: Plug, metadata: Metadata | None = None, block: Block | None = None,
-        reach: Reach = unreachable,
-    ) -> None:  # fmt: skip
-        hypervisor.reach = reach
+        self, folder: Path, hypervisor: Hypervisor, plug: Plug, metadata: Metadata | None = None, block: Block | None = None
+    ) -> None:
         self._folder, self.hypervisor, self._plug, self._metadata = folder, hypervisor, plug, metadata
         folder.mkdir(parents=True, exist_ok=True, mode=0o711)
         (folder / "drives").mkdir(exist_ok=True, mode=0o700)

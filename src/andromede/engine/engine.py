@@ -299,7 +299,7 @@ class Engine:
 
     def reconcile_once(self, one: Reconciler, health: Health) -> None:
         """One pass, measured; an error is kept for the listing and the next pass comes sooner."""
-        began = monotonic()
+        health.began = monotonic()
         try:
             health.said = one.run()
             health.error = ""
@@ -308,7 +308,8 @@ class Engine:
             health.error = error.message if isinstance(error, CloudError) else repr(error)
             log.exception("reconciler failed", reconciler=one.name)
         health.runs += 1
-        health.last, health.seconds = monotonic(), monotonic() - began
+        health.last = monotonic()
+        health.seconds = health.last - health.began
         if health.said:
             log.debug("reconciled", reconciler=one.name, said=health.said, ms=round(health.seconds * 1000, 1))
 

@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 
 
 class Health(msgspec.Struct):
-    """What a reconciler last did. Times are seconds, `last` is of the monotonic clock."""
+    """What a reconciler last did. Times are seconds, `began` and `last` (the end) are of the monotonic clock."""
 
     name: str
     every: float
     runs: int = 0
     failures: int = 0
+    began: float = 0.0
     last: float = 0.0
     seconds: float = 0.0
     said: str = ""

@@ -12,6 +12,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from andromede.core.context import Parts
+from andromede.core.errors import CloudError
 from andromede.db.engine import Database
 
 Change = Callable[[Connection], None]
@@ -37,6 +38,15 @@ class Work:
         self.fault: str | None = row.fault
         self.parts, self.database = parts, database
         self.changes: list[Change] = []
+
+    def blame(self, fault: str | None, most: int) -> bool:
+        """Whether the world told of a fault, which is counted; raises CloudError (409) with it when that is more than `most` times."""
+        if not fault:
+            return False
+        self.memo["faults"] = self.memo.get("faults", 0) + 1
+        if self.memo["faults"] > most:
+            raise CloudError(fault, status=409)
+        return True
 
     def then(self, change: Change) -> None:
         """Commit `change` with this step, or not at all."""

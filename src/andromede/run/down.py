@@ -90,6 +90,7 @@ def destroy(home: Home) -> None:
     added = home.added
     for one in members.members(home):
         destroy(one.home)
+        members.forget(home, one.name)
     if home.run.exists():
         down(home)
         asyncio.run(_remove_guests(home))

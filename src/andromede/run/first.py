@@ -23,8 +23,6 @@ from andromede.run.home import Home
 from andromede.run.images import build
 
 SERVER, USER = "bonjour", "petit"
-_TWICE = {"cinderv3"}
-"""Services by the name they have a second entry under, for older clients."""
 
 
 def first_things(home: Home, steps: Any) -> None:
@@ -213,9 +211,11 @@ def keep_clouds(home: Home) -> None:
 def summary(home: Home, out: Console) -> None:
     """What a person needs to go on."""
     out.print(f"\n[bold]The cloud serves at {home.url}[/]")
-    for kind, (name, address) in catalog(home.url, home.swift_url, home.s3_url).items():
-        if name not in _TWICE:
-            out.print(f"  {kind:13} {address.partition('/v1/AUTH_')[0]}")
+    said: dict[str, str] = {}
+    for kind, (_name, address) in catalog(home.url, home.swift_url, home.s3_url).items():
+        said.setdefault(address.partition("/v1/AUTH_")[0], kind)
+    for address, kind in said.items():
+        out.print(f"  {kind:13} {address}")
     out.print(f"\nAdmin password   {home.secrets}/admin-password (root only)")
     out.print(f"Clients          export OS_CLOUD={home.name}   (or {home.name}-admin), then: openstack server list")
     own = "" if home.tag == "main" else f"--home {home.path} "

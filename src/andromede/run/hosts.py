@@ -1,12 +1,15 @@
 """`andromede host`: more hosts of a cloud on the same machine, each with an agent, a switch and a directory of its own."""
 
+import json
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import delete, select
+from sqlalchemy import Connection, delete, func, select
 
 from andromede.core.errors import CloudError
 from andromede.db.engine import Database
@@ -60,34 +63,34 @@ def _settings(cloud: Home, member: Member) -> str:
     datapath = given.network.datapath if drivers.fake(cloud) else drivers.layout(cloud).datapath
     network = {"public_cidr": given.network.public_cidr, "datapath": datapath, "metadata_rate": given.network.metadata_rate}
     tables = {"compute": compute, "network": network}
-    lines = [f"[{table}]\n" + "".join(f"{key} = {_value(value)}\n" for key, value in values.items()) for table, values in tables.items()]
+    lines = [f"[{table}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items()) for table, values in tables.items()]
     return "\n".join(lines)
 
 
-def _value(value: object) -> str:
-    return f'"{value}"' if isinstance(value, str) else str(value)
+@contextmanager
+def _database(cloud: Home) -> Iterator[Database]:
+    database = Database(cloud.database_url, pool=1)
+    try:
+        yield database
+    finally:
+        database.close()
 
 
 def _register(cloud: Home, name: str) -> None:
     given = cloud.settings.compute
     ratios = {"cpu_ratio": given.cpu_ratio, "ram_ratio": given.ram_ratio, "disk_ratio": given.disk_ratio}
-    database = Database(cloud.database_url, pool=1)
-    try:
+    with _database(cloud) as database:
         database.run(lambda db: hosts.register(db, name, given.zone, **ratios))
-    finally:
-        database.close()
 
 
 def _await(cloud: Home, name: str) -> None:
-    database, end = Database(cloud.database_url, pool=1), time.monotonic() + _WAIT
-    try:
+    end = time.monotonic() + _WAIT
+    with _database(cloud) as database:
         while time.monotonic() < end:
             row = database.look(lambda db: db.execute(select(host).where(host.c.name == name)).one())
             if hosts.alive(row) and row.facts is not None and (drivers.fake(cloud) or "controller" in row.facts.get("network", ())):
                 return
             time.sleep(0.1)
-    finally:
-        database.close()
     raise CloudError(f"The host {name} was added, but has not reported within {_WAIT:.0f} seconds. See: andromede status")
 
 
@@ -113,15 +116,12 @@ def remove(cloud: Home, name: str) -> None:
 
 
 def _unregister(cloud: Home, name: str) -> None:
-    database = Database(cloud.database_url, pool=1)
-
-    def strike(db):  # type: ignore[no-untyped-def]
-        held = len(db.execute(select(server.c.id).where(server.c.host == name, server.c.deleted.is_(None))).all())
-        if held or volume.taken(db).get(name):
-            raise CloudError(f"The host {name} has {held} servers and {volume.taken(db).get(name, 0)} GiB of volumes: move or delete these first.")
+    def strike(db: Connection) -> None:
+        held = db.scalar(select(func.count()).where(server.c.host == name, server.c.deleted.is_(None)))
+        size = volume.taken(db).get(name, 0)
+        if held or size:
+            raise CloudError(f"The host {name} has {held} servers and {size} GiB of volumes: move or delete these first.")
         db.execute(delete(host).where(host.c.name == name))
 
-    try:
+    with _database(cloud) as database:
         database.run(strike)
-    finally:
-        database.close()

@@ -409,7 +409,7 @@ def main(words: Sequence[str]) -> int:
         return 1
     made = built.disk or built.root
     assert made is not None
-    print(f"{name}: {made.path} ({made.size >> 20} MiB)")  # noqa: T201
+    sys.stdout.write(f"{name}: {made.path} ({made.size >> 20} MiB)\n")
     return 0
 
 

@@ -141,7 +141,8 @@ async def _agent(home: Home, metadata: Any) -> None:
             raise DriverError(f"The host {host} is not known here.")
         return await reach(path, host, guest_id, what)
 
-    loop = HostLoop(home.host_state, hypervisor, plug, metadata, block, to_other)
+    hypervisor.reach = to_other
+    loop = HostLoop(home.host_state, hypervisor, plug, metadata, block)
     ending = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ending.set)

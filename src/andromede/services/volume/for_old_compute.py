@@ -7,8 +7,8 @@ from sqlalchemy import select
 from andromede.core.context import Context
 from andromede.core.errors import BadRequest
 from andromede.http import paging
-from andromede.services.volume import routes_snapshots, view, volumes
-from andromede.services.volume.api import MOST, when
+from andromede.services.volume import snapshots, view, volumes
+from andromede.services.volume.api import MOST, clean, when
 from andromede.services.volume.tables import snapshot, volume
 from andromede.services.volume.volumes import CreateVolume, NewVolume, find, find_snapshot
 
@@ -76,14 +76,12 @@ def show_snapshot(ctx: Context, snapshot_id: str) -> View:
 
 def create_snapshot(ctx: Context, volume_id: str, *, name: str | None, description: str | None, force: bool) -> View:
     """A new one, which is being made; of a volume in use only with `force`. Raises BadRequest, NotFound, QuotaExceeded."""
-    wanted = routes_snapshots.NewSnapshot(volume_id=volume_id, name=name, description=description, force=force)
-    made = routes_snapshots.create_snapshot(ctx, routes_snapshots.CreateSnapshot(snapshot=wanted))
-    return show_snapshot(ctx, made["snapshot"]["id"])
+    return show_snapshot(ctx, snapshots.create(ctx, volume_id, in_use=force, name=clean(name, "name"), description=description, metadata={}))
 
 
 def delete_snapshot(ctx: Context, snapshot_id: str) -> None:
     """Begin to delete one. Raises NotFound, BadRequest."""
-    routes_snapshots.delete_snapshot(ctx, snapshot_id)
+    snapshots.delete(ctx, find_snapshot(ctx, snapshot_id))
 
 
 __all__ = [

@@ -10,10 +10,9 @@ from andromede.core.context import Context
 from andromede.core.errors import BadRequest, NotFound
 from andromede.core.ids import new_id
 from andromede.http.wire import Body
-from andromede.services.volume import groups_of, listing, operations, types, volumes, waiting
+from andromede.services.volume import groups_of, listing, operations, snapshots, types, volumes, waiting
 from andromede.services.volume.api import Name, admin, api, clean, member, reader, truth, when
 from andromede.services.volume.routes_group_types import find_type
-from andromede.services.volume.snapshots import take
 from andromede.services.volume.tables import group, group_snapshot, snapshot, volume
 
 _ALL, _ONE = "/groups", "/groups/{group_id}"
@@ -273,7 +272,7 @@ def create_group_snapshot(ctx: Context, body: CreateGroupSnapshot) -> dict[str, 
     ctx.db.execute(insert(group_snapshot).values(id=id_, group_id=row["id"], name=name, description=wanted.description, **values))
     for one in members:
         volumes.require(one, "be snapshotted", *volumes.IDLE)
-        take(ctx, one, name=name, description=wanted.description, metadata={}, group=id_)
+        snapshots.take(ctx, one, name=name, description=wanted.description, metadata={}, group=id_)
     return {"group_snapshot": {"id": id_, "name": name, "group_type_id": row["type_id"]}}
 
 
@@ -305,12 +304,10 @@ def show_group_snapshot(ctx: Context, group_snapshot_id: str) -> dict[str, Any]:
 @api.delete(_SNAPSHOT, policy=member("group_snapshot:delete"), status=202, versions=_V14)
 def delete_group_snapshot(ctx: Context, group_snapshot_id: str) -> None:
     """Delete a group snapshot with its parts."""
-    from andromede.services.volume.routes_snapshots import remove
-
     row = _find_snapshot(ctx, group_snapshot_id)
     ctx.db.execute(update(group_snapshot).where(group_snapshot.c.id == row["id"]).values(status="deleting"))
     for one in ctx.db.execute(select(snapshot).where(snapshot.c.group_snapshot_id == row["id"])).mappings().all():
-        remove(ctx, one)
+        snapshots.remove(ctx, one)
     groups_of.tidy_snapshot(ctx.db, row["id"])
 
 

@@ -9,14 +9,12 @@ from sqlalchemy.types import Text
 
 from andromede.core.context import Context
 from andromede.core.errors import BadRequest, NotFound
-from andromede.core.ids import is_id
 from andromede.http.response import Response
 from andromede.http.wire import Body
-from andromede.services.volume import listing, operations, view, volumes
+from andromede.services.volume import listing, snapshots, view
 from andromede.services.volume.api import Metadata, Name, admin, api, clean, member, reader, truth
 from andromede.services.volume.operations.snapshots import write
 from andromede.services.volume.routes_volumes import Change, MetaBody, MetadataBody, by_metadata
-from andromede.services.volume.snapshots import take
 from andromede.services.volume.tables import snapshot, volume
 from andromede.services.volume.volumes import find_snapshot
 
@@ -59,15 +57,9 @@ def create_snapshot(ctx: Context, body: CreateSnapshot) -> dict[str, Any]:
         raise BadRequest("Invalid input received: the force flag is not accepted any more, but to be true; snapshots of volumes in use are allowed.")
     if wanted.volume_id is None:
         raise NotFound("Volume None could not be found.")
-    if not is_id(wanted.volume_id):
-        raise BadRequest(f"Invalid input for field/attribute volume_id. Value: {wanted.volume_id}. It is not an id.")
-    row = volumes.find(ctx, wanted.volume_id)
-    allowed = ("available", "in-use") if force or ctx.at_least("3.66") else ("available",)
-    volumes.require(row, "be snapshotted", *allowed)
-    if row["format"] == "raw" and row["status"] == "in-use":
-        raise BadRequest("Invalid volume: a volume of the raw format cannot be snapshotted while it is in use.")
-    id_ = take(
-        ctx, row, name=clean(wanted.name if wanted.name is not None else wanted.display_name, "name"),
+    id_ = snapshots.create(
+        ctx, wanted.volume_id, in_use=force or ctx.at_least("3.66"),
+        name=clean(wanted.name if wanted.name is not None else wanted.display_name, "name"),
         description=wanted.description if wanted.description is not None else wanted.display_description, metadata=wanted.metadata or {},
     )  # fmt: skip
     return {"snapshot": view.snapshot(ctx, find_snapshot(ctx, id_), whole=False)}
@@ -116,25 +108,10 @@ def update_snapshot(ctx: Context, snapshot_id: str, body: UpdateSnapshot) -> dic
     return {"snapshot": view.snapshot(ctx, find_snapshot(ctx, snapshot_id), whole=False)}
 
 
-def remove(ctx: Context, row: Any, *, force: bool = False) -> None:
-    """Begin to delete a snapshot. Raises BadRequest where that cannot be done now."""
-    if row["status"] not in ("available", "error", "error_deleting") and not force:
-        raise BadRequest("Invalid snapshot: Volume Snapshot status must be available or error.")
-    if ctx.db.execute(select(volume.c.id).where(volume.c.snapshot_id == row["id"], volume.c.source.is_not(None))).first() is not None:
-        raise BadRequest("Invalid snapshot: a volume is being made from it.")
-    write(ctx.db, row["id"], status="deleting")
-    ctx.parts.operations.submit(
-        ctx.db, operations.UNSNAPSHOT, row["volume_id"], project_id=row["project_id"], request_id=ctx.request_id, memo={"snapshot": row["id"]}
-    )
-
-
 @api.delete(_ONE, policy=member("snapshots:delete"), status=202)
 def delete_snapshot(ctx: Context, snapshot_id: str) -> None:
     """Delete a snapshot; volumes that were made from it stay."""
-    row = find_snapshot(ctx, snapshot_id)
-    if row["group_snapshot_id"] is not None:
-        raise BadRequest("Invalid snapshot: it is part of a group snapshot, and is deleted with that.")
-    remove(ctx, row)
+    snapshots.delete(ctx, find_snapshot(ctx, snapshot_id))
 
 
 # metadata
@@ -232,6 +209,6 @@ def update_status(ctx: Context, snapshot_id: str, body: UpdateStatus) -> None:
 @api.action(_ACTION, "os-force_delete", policy=admin("snapshots:force_delete"))
 def force_delete(ctx: Context, snapshot_id: str) -> None:
     """Delete it whatever its state."""
-    remove(ctx, find_snapshot(ctx, snapshot_id), force=True)
+    snapshots.remove(ctx, find_snapshot(ctx, snapshot_id), force=True)
 
 

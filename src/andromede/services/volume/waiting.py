@@ -11,7 +11,7 @@ from andromede.engine.model import Later, Work
 from andromede.services.volume.tables import snapshot, volume
 
 LOOK = 2.0
-_FAULTS = 5
+FAULTS = 5
 """Looks at a fault before it is believed: a busy host tells one now and then that is over a moment later."""
 
 
@@ -62,12 +62,7 @@ def reached(work: Work, row: Any, done: Callable[[Any], bool]) -> Later | None:
     if done(row) and carrier.held >= wanted:
         work.memo.pop(f"generation-{row.id}")
         return None
-    if carrier.held >= wanted and row.seen_fault:
-        work.memo["faults"] = work.memo.get("faults", 0) + 1
-        if work.memo["faults"] > _FAULTS:
-            raise CloudError(row.seen_fault, status=409)
-        return Later(1.0)
-    return Later(LOOK)
+    return Later(1.0 if carrier.held >= wanted and work.blame(row.seen_fault, FAULTS) else LOOK)
 
 
 # a passing snapshot, from which a volume is read while it may be in use

@@ -114,8 +114,5 @@ def reached(work: Work, row: Any, *, gone: bool = False) -> bool:
         return True
     if row.power != "stopped" and row.seen_state == CRASHED and row.seen_boots == row.boots:
         raise CloudError(row.seen_fault or "The server ended unexpectedly.", status=409)
-    if row.seen_fault:
-        faults = work.memo["faults"] = work.memo.get("faults", 0) + 1
-        if faults > FAULTS:
-            raise CloudError(row.seen_fault, status=409)
+    work.blame(row.seen_fault, FAULTS)
     return False

@@ -83,10 +83,7 @@ def _spawned(work: Work) -> Later | None:
         return None
     if row.seen_state in (CRASHED, STOPPED):
         raise CloudError(row.seen_fault or "The server ended as soon as it was started.", status=409)
-    if row.seen_fault:
-        work.memo["faults"] = work.memo.get("faults", 0) + 1
-        if work.memo["faults"] > FAULTS:
-            raise CloudError(row.seen_fault, status=409)
+    work.blame(row.seen_fault, FAULTS)
     return Later(LOOK)
 
 

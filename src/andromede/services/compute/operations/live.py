@@ -57,10 +57,7 @@ def _watch(work: Work, row: Any) -> Later:
     if row.seen_state in (STOPPED, CRASHED, ABSENT):
         raise CloudError("The server ended while it was to be moved.", status=409)
     faults = [row.seen_fault, ((row.seen_move or {}).get("target") or {}).get("fault")]
-    if fault := next((one for one in faults if one), None):
-        work.memo["faults"] = work.memo.get("faults", 0) + 1
-        if work.memo["faults"] > FAULTS:
-            raise CloudError(fault, status=409)
+    work.blame(next((one for one in faults if one), None), FAULTS)
     return Later(LOOK)
 
 

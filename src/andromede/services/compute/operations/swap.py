@@ -73,12 +73,7 @@ def _follow(work: Work) -> Later | None:
         return None
     if row.seen_state not in (RUNNING, PAUSED):
         raise CloudError("The server ended before the other volume had all the data.", status=409)
-    if row.seen_fault:
-        work.memo["faults"] = work.memo.get("faults", 0) + 1
-        if work.memo["faults"] > FAULTS:
-            raise CloudError(row.seen_fault, status=409)
-        return Later(1.0)
-    return Later(LOOK)
+    return Later(1.0 if work.blame(row.seen_fault, FAULTS) else LOOK)
 
 
 def _unfollow(work: Work) -> None:

@@ -81,12 +81,7 @@ def _plugged(work: Work) -> Later | None:
 
         work.then(commit)
         return None
-    if heard and row.seen_fault:
-        work.memo["faults"] = work.memo.get("faults", 0) + 1
-        if work.memo["faults"] > _FAULTS:
-            raise CloudError(row.seen_fault, status=409)
-        return Later(1.0)
-    return Later(LOOK)
+    return Later(1.0 if heard and work.blame(row.seen_fault, _FAULTS) else LOOK)
 
 
 def _unplugged(work: Work) -> None:

@@ -12,7 +12,6 @@ from andromede.services.volume.operations import reading
 from andromede.services.volume.tables import volume
 
 _CHUNK = 4 << 20
-_FAULTS = 5
 
 
 def _tell(work: Work, **values: Any) -> None:
@@ -37,10 +36,7 @@ def _heard(work: Work, row: Any, *, made: int) -> Later | None:
     if told.get("made", 0) >= made:
         work.memo.pop("generation")
         return None
-    if told.get("fault"):
-        work.memo["faults"] = work.memo.get("faults", 0) + 1
-        if work.memo["faults"] > _FAULTS:
-            raise CloudError(told["fault"], status=409)
+    work.blame(told.get("fault"), waiting.FAULTS)
     return Later(1.0)
 
 
