@@ -1,6 +1,7 @@
 """Whatever was acknowledged is there after a crash at any moment, byte for byte, and nothing is there in halves."""
 
 import asyncio
+import os
 import random
 import shutil
 import subprocess
@@ -15,7 +16,9 @@ from andromede.drivers.blob.local import Local
 from andromede.drivers.blob.local.disk import Disk
 from tests.faults.blob_child import SHARDS, content, hash_of, make, pieces
 
-pytestmark = pytest.mark.timeout(240)
+KILLS, SEED = int(os.environ.get("ANDROMEDE_TEST_KILLS") or 12), int(os.environ.get("ANDROMEDE_TEST_SEED") or 20)
+"""ANDROMEDE_TEST_KILLS=1000 is the long run."""
+pytestmark = pytest.mark.timeout(240 + 10 * KILLS)
 State = tuple[int, str]
 
 
@@ -81,11 +84,11 @@ async def whole(store: Local, history: History) -> dict[str, State]:
 
 
 def test_a_kill_at_any_moment_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
-    chance = random.Random(20)
+    chance = random.Random(SEED)
     history = History()
     total = 0
     folder = tmp_path / "store"
-    for turn in range(12):
+    for turn in range(KILLS):
         logs = [tmp_path / f"log.{turn}.{name}" for name in ("a", "b")]
         children = [
             subprocess.Popen([sys.executable, "-m", "tests.faults.blob_child", str(folder), str(log), log.suffix[1:], str(chance.random())])

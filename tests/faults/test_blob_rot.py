@@ -15,7 +15,9 @@ from andromede.drivers.blob import Entry, Finding
 from andromede.drivers.blob.local import Local
 from tests.faults.blob_child import SHARDS, hash_of, make, pieces
 
-pytestmark = pytest.mark.timeout(300)
+FLIPS, SEED = int(os.environ.get("ANDROMEDE_TEST_FLIPS") or 300), os.environ.get("ANDROMEDE_TEST_SEED") or ""
+"""Bits to turn, in all; ANDROMEDE_TEST_FLIPS=10000 is the long run."""
+pytestmark = pytest.mark.timeout(300 + FLIPS)
 Model = dict[str, tuple[bytes, bytes]]
 
 
@@ -97,13 +99,13 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Model]:
 @pytest.mark.parametrize("kind", ["segment", "blob", "index"])
 def test_every_bit_that_turns_is_found_and_none_is_served(filled: tuple[Path, Model], tmp_path: Path, kind: str) -> None:
     folder, model = filled
-    chance = random.Random(kind)
+    chance = random.Random(kind + SEED)
     pattern = {"segment": "shard-*/segment-*", "blob": "blobs/*/*/*/*", "index": "shard-*/index-*.db"}[kind]
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
     files = sorted(path for path in copy.glob(pattern) if path.is_file())
     unseen = 0
-    for _ in range(100):
+    for _ in range(FLIPS // 3):
         path = chance.choices(files, [file.stat().st_size for file in files])[0]
         used = [at for at, byte in enumerate(path.read_bytes()) if byte or kind != "index"]
         bit = chance.choice(used) * 8 + chance.randrange(8)
@@ -127,7 +129,7 @@ def test_every_bit_that_turns_is_found_and_none_is_served(filled: tuple[Path, Mo
         store.close()
         shutil.rmtree(copy)
         shutil.copytree(folder, copy)
-    assert unseen < 50
+    assert unseen < FLIPS / 6
 
 
 def _entries(rows: list[object] | None) -> list[object]:
