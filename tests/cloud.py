@@ -88,16 +88,6 @@ def _fill(database: Database, fill: Callable[[Connection], None] | None) -> None
     database.close()
 
 
-def until(check: Callable[[], object], seconds: float = 10.0) -> object:
-    """What `check` answers, once that is true."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := check():
-            return found
-        time.sleep(0.02)
-    raise AssertionError("it did not come about")
-
-
 class Answer:
     """An HTTP answer."""
 

@@ -10,7 +10,8 @@ from tempest.lib.services.identity.v3.oauth_token_client import OAUTHTokenClient
 from andromede.core.clock import now
 from andromede.services.identity.tables import request_token
 from tests.api.test_identity_people import V3
-from tests.cloud import URL, Client, until
+from tests.cloud import URL, Client
+from tests.waiting import until
 
 OAUTH = f"{V3}/OS-OAUTH1"
 

@@ -1,6 +1,6 @@
 """Agents of Network: what works on each host, for those who run the cloud."""
 
-from tests.cloud import until
+from tests.waiting import until
 
 V = "/network/v2.0/agents"
 

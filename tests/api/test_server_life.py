@@ -9,7 +9,7 @@ from andromede.core.errors import Unauthorized
 from andromede.drivers.hypervisor import State
 from andromede.services.compute import consoles
 from tests.api.test_servers import V, act, new, show
-from tests.cloud import until
+from tests.waiting import until
 
 IMAGES = "/image/v2/images"
 

@@ -5,7 +5,8 @@ import pytest
 from andromede.core.errors import DriverError
 from andromede.services.compute import hosts
 from tests.api.test_servers import V, act, new, show
-from tests.cloud import Cloud, until
+from tests.cloud import Cloud
+from tests.waiting import until
 
 AGGREGATES = "/compute/v2.1/os-aggregates"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.volume_scenes import until
+from tests.waiting import until
 
 V, C = "/volume/v3", "/compute/v2.1"
 NEW = {"openstack-api-version": "compute 2.95"}

@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from tests.host.test_cloud import until
 from tests.host.test_server_life import ask, bonjour
+from tests.waiting import until
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [pytest.mark.timeout(600), pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")]

@@ -4,20 +4,18 @@ import contextlib
 import getpass
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-import venv
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.conformance.environments import Absent, environment
+
 VERSION = "2.38.0"
-CACHE = Path(os.environ.get("ANDROMEDE_CACHE", "/var/cache/andromede")) / "tests"
-FOLDER = CACHE / f"swift-{VERSION}"
 PIPELINE = (
     "catch_errors gatekeeper healthcheck listing_formats bulk tempurl formpost people keystoneauth staticweb copy container-quotas account-quotas "
     "slo dlo versioned_writes symlink proxy-server"
@@ -25,25 +23,9 @@ PIPELINE = (
 PLAIN = "catch_errors gatekeeper healthcheck listing_formats bulk tempurl formpost staticweb copy slo dlo versioned_writes symlink keystoneauth"
 
 
-class Absent(Exception):
-    """There is no oracle here, and why."""
-
-
 def installed() -> Path:
     """The `bin` folder of Swift's environment, made where it is not there yet. Raises Absent."""
-    done = FOLDER / "done"
-    if not done.exists():
-        shutil.rmtree(FOLDER, ignore_errors=True)
-        FOLDER.mkdir(parents=True)
-        venv.create(FOLDER, with_pip=True)
-        made = subprocess.run(
-            [FOLDER / "bin/pip", "install", "-q", "--disable-pip-version-check", f"swift=={VERSION}", "setuptools<81"],
-            capture_output=True, text=True, timeout=500, check=False,
-        )  # fmt: skip
-        if made.returncode:
-            raise Absent(f"Swift {VERSION} cannot be installed: {made.stderr[-400:]}")
-        done.touch()
-    return FOLDER / "bin"
+    return environment(f"swift-{VERSION}", (f"swift=={VERSION}", "setuptools<81"))
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ import pytest
 from andromede.drivers.block.local import Local
 from tests.api.images import active
 from tests.cloud import Cloud
-from tests.unit.volume_scenes import until
+from tests.waiting import until
 
 V = "/volume/v3"
 NEWEST = {"openstack-api-version": "volume 3.70"}

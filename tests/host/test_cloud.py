@@ -5,23 +5,13 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import yaml
 
 from andromede.drivers.network import link_local
 from tests.real import RealCloud
-
-
-def until(check, seconds=120.0, pause=0.5):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = check()
-        if found:
-            return found
-        time.sleep(pause)
-    raise AssertionError("it did not come about in time")
+from tests.waiting import until
 
 
 def bonjour(cloud):

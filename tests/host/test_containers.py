@@ -12,8 +12,8 @@ from andromede.core.errors import CloudError
 from andromede.drivers.hypervisor.lxc import processes
 from andromede.drivers.hypervisor.lxc.store import FIRST
 from tests.host.hypervisors import HAVE_LXC, WHY_NO_LXC
-from tests.host.test_cloud import until
 from tests.host.test_live_interfaces import kill_agent
+from tests.waiting import until
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.skipif(not HAVE_LXC, reason=WHY_NO_LXC)]
 NET, SERVERS = "/network/v2.0", "/compute/v2.1/servers"

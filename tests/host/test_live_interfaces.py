@@ -10,7 +10,8 @@ import pytest
 
 from andromede.run import supervisor
 from andromede.run.drivers import layout
-from tests.host.test_cloud import address, bonjour, reachable, until
+from tests.host.test_cloud import address, bonjour, reachable
+from tests.waiting import until
 
 NET = "/network/v2.0"
 

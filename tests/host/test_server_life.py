@@ -9,7 +9,8 @@ import struct
 import time
 from urllib.parse import parse_qs, urlsplit
 
-from tests.host.test_cloud import address, bonjour, reachable, until
+from tests.host.test_cloud import address, bonjour, reachable
+from tests.waiting import until
 
 SERVERS, IMAGES = "/compute/v2.1/servers", "/image/v2/images"
 
@@ -31,7 +32,7 @@ def wait(cloud, status, seconds=240):
         assert server["status"] != "ERROR" or status == "ERROR", server["fault"]
         return server["status"] == status and server["OS-EXT-STS:task_state"] is None and server
 
-    return until(there, seconds, 0.3)
+    return until(there, seconds)
 
 
 def run(cloud, command, *, check=True):

@@ -5,11 +5,12 @@ import subprocess
 
 import pytest
 
-from tests.host.test_cloud import address, bonjour, reachable, until
+from tests.host.test_cloud import address, bonjour, reachable
 from tests.host.test_server_life import act, ready, run, wait
 from tests.host.test_volumes import attach, disks, volume
 from tests.host.test_volumes import ready as available
 from tests.real import RealCloud
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")

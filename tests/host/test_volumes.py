@@ -11,7 +11,8 @@ from andromede.db.engine import Database
 from andromede.drivers.seal import from_file
 from andromede.run import supervisor
 from andromede.services.key_manager.tables import secret
-from tests.host.test_cloud import address, bonjour, reachable, until
+from tests.host.test_cloud import address, bonjour, reachable
+from tests.waiting import until
 
 V, C = "/volume/v3", "/compute/v2.1"
 

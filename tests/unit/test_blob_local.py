@@ -7,8 +7,7 @@ import random
 import stat
 import subprocess
 import sys
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from andromede.core.errors import DriverError, NotFound
 from andromede.core.units import KIB, MIB
 from andromede.drivers.blob import Blob, Entry, Finding, View
 from andromede.drivers.blob.local import Local
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(180)
 KEY = b"m" * 32
@@ -49,13 +49,6 @@ async def get(store: Local, key: bytes, shard: int = 0) -> bytes | None:
 
 def found(store: Local, **how: bool) -> list[Finding]:
     return [one for one in store.check(**how) if isinstance(one, Finding)]
-
-
-def until(true: Callable[[], bool]) -> None:
-    limit = time.monotonic() + 10
-    while not true():
-        assert time.monotonic() < limit
-        time.sleep(0.01)
 
 
 def files(folder: Path) -> list[Path]:

@@ -23,8 +23,9 @@ from andromede.services.image import reconcile
 from andromede.services.image.tables import image, task
 from andromede.services.network.tables import port
 from tests.api.images import active, create, files, show, upload
-from tests.cloud import Cloud, until
+from tests.cloud import Cloud
 from tests.unit import volume_scenes
+from tests.waiting import until
 
 AWAY = "SHELVED_OFFLOADED"
 TOLD = "The test told this step to fail."

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import msgspec
@@ -14,6 +13,7 @@ import pytest
 from andromede.core.daemon import Daemon, is_ready
 from andromede.core.errors import CloudError
 from andromede.run import supervisor
+from tests.waiting import until
 
 SERVE = """
 import os, socket, sys, time
@@ -55,15 +55,6 @@ def supervise(tmp_path):
         process.terminate()
         process.wait(15)
         process.stderr.close()
-
-
-def until(check, seconds=10.0):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if check():
-            return
-        time.sleep(0.02)
-    raise AssertionError("it did not come about")
 
 
 def programs(folder):

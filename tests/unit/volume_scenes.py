@@ -8,7 +8,7 @@ from andromede.services.compute.tables_volumes import block_device
 from andromede.services.key_manager.tables import secret
 from andromede.services.volume import reconcile
 from andromede.services.volume.tables import attachment, backup, message, snapshot, volume
-from tests.cloud import until
+from tests.waiting import until
 
 V, C = "/volume/v3", "/compute/v2.1"
 NEWEST = {"openstack-api-version": "volume 3.70"}
