@@ -406,3 +406,82 @@ def test_flavors_ask_for_aggregates_traits_and_projects_have_their_own_hosts(two
     specs = {"extra_specs": {"trait:HW_CPU_X86_SGX": "required"}}
     assert two.admin.post("/compute/v2.1/flavors/2/os-extra_specs", specs).status == 200
     assert show(two, new(two, flavorRef="2")["id"])["status"] == "ERROR"
+
+
+@pytest.mark.parametrize("revert", [False, True])
+def test_a_server_that_is_off_takes_its_volumes_along(two, revert):
+    id_, made = with_volume(two)
+    before = place(two, id_)
+    two.blocks[before].scribble(made, b"data")
+    snapshot = two.user.post("/volume/v3/snapshots", {"snapshot": {"volume_id": made, "force": True}}).json["snapshot"]["id"]
+    two.settle()
+    assert "snapshots" in act(two, id_, "migrate", client=two.admin, status=400).json["badRequest"]["message"]
+    assert two.user.delete(f"/volume/v3/snapshots/{snapshot}").status == 202
+    two.settle()
+    act(two, id_, "migrate", client=two.admin)
+    assert (show(two, id_)["status"], place(two, id_)) == ("VERIFY_RESIZE", other(before))
+    shown = volume_of(two, made)
+    assert (shown["status"], shown["os-vol-host-attr:host"]) == ("in-use", f"{other(before)}@local#local")
+    assert [one["host_name"] for one in shown["attachments"]] == [other(before)]
+    assert [held.id for held in two.hypervisors[other(before)]._books[id_].drives] == [made]
+    until(lambda: carrying(two) == {before: [], other(before): [made]})
+    two.blocks[other(before)].scribble(made, b"more")
+    act(two, id_, "revertResize" if revert else "confirmResize", status=202 if revert else 204)
+    there = before if revert else other(before)
+    assert (show(two, id_)["status"], place(two, id_)) == ("ACTIVE", there)
+    assert volume_of(two, made)["os-vol-host-attr:host"] == f"{there}@local#local"
+    until(lambda: carrying(two) == {there: [made], other(there): []})
+    assert two.blocks[there].content(made) == b"more"
+
+
+def test_a_move_that_fails_brings_the_volumes_back(two, monkeypatch):
+    id_, made = with_volume(two)
+    before = place(two, id_)
+    there = two.blocks[other(before)]
+    two.blocks[before].scribble(made, b"data")
+
+    async def full(*_):
+        raise DriverError("The disk is full.")
+
+    # the volume does not come
+    with monkeypatch.context() as patch:
+        patch.setattr(there, "ensure", full)
+        act(two, id_, "migrate", client=two.admin)
+        assert (show(two, id_)["status"], place(two, id_), volume_of(two, made)["status"]) == ("ACTIVE", before, "in-use")
+    # it comes, and the server does not
+    with monkeypatch.context() as patch:
+        patch.setattr(two.hypervisors[other(before)], "ensure", full)
+        act(two, id_, "migrate", client=two.admin)
+        assert (show(two, id_)["status"], place(two, id_)) == ("ACTIVE", before)
+    assert volume_of(two, made)["os-vol-host-attr:host"] == f"{before}@local#local"
+    until(lambda: carrying(two) == {before: [made], other(before): []})
+    assert two.blocks[before].content(made) == b"data"
+    # a way back on which it does not come: the server stays where it is, to be confirmed or taken back again
+    act(two, id_, "migrate", client=two.admin)
+    with monkeypatch.context() as patch:
+        patch.setattr(two.blocks[before], "ensure", full)
+        act(two, id_, "revertResize")
+        assert (show(two, id_)["status"], place(two, id_)) == ("VERIFY_RESIZE", other(before))
+    act(two, id_, "revertResize")
+    assert (show(two, id_)["status"], place(two, id_), volume_of(two, made)["status"]) == ("ACTIVE", before, "in-use")
+
+
+def test_a_server_that_boots_from_a_volume_is_migrated(two):
+    root = {"boot_index": 0, "source_type": "image", "destination_type": "volume", "uuid": two.image, "volume_size": 1, "delete_on_termination": True}
+    id_ = new(two, imageRef="", block_device_mapping_v2=[root])["id"]
+    before = place(two, id_)
+    ((made,),) = [names for names in carrying(two).values() if names]
+    act(two, id_, "migrate", client=two.admin)
+    assert (show(two, id_)["status"], place(two, id_)) == ("VERIFY_RESIZE", other(before))
+    found = two.hypervisors[other(before)]._books[id_]
+    assert (found.guest.disks, [held.id for held in found.drives]) == ((), [made])
+    act(two, id_, "revertResize")
+    assert (show(two, id_)["status"], place(two, id_)) == ("ACTIVE", before)
+    act(two, id_, "migrate", client=two.admin)
+    act(two, id_, "confirmResize", status=204)
+    down(two, other(before))
+    assert "has volumes" in act(two, id_, "evacuate", {}, client=two.admin, status=409).json["conflictingRequest"]["message"]
+    down(two, other(before), forced=False)
+    assert two.user.delete(f"/compute/v2.1/servers/{id_}").status == 204
+    two.settle()
+    until(lambda: carrying(two) == {before: [], other(before): []})

@@ -15,7 +15,7 @@ from typing import Any
 from andromede.core.clock import monotonic
 from andromede.core.ids import new_id, peer_name, tap_name
 from andromede.core.units import MIB
-from andromede.drivers.hypervisor import Disk, Guest, Hypervisor, Nic, Seen, State
+from andromede.drivers.hypervisor import Disk, Guest, Hypervisor, Nic, Power, Seen, State
 from andromede.drivers.hypervisor.fake import Fake
 from andromede.drivers.hypervisor.lxc import Lxc, counters, mounts
 from andromede.drivers.hypervisor.lxc import processes as monitors
@@ -49,6 +49,9 @@ class World:
 
     driver: Hypervisor
     folder: Path
+    copied = b"QFI\xfb"
+    """What copies of disks begin with."""
+    resting = (Power.RUNNING, Power.SUSPENDED, Power.STOPPED)
 
     def guest(self, **changes: Any) -> Guest:
         """A guest that can boot."""
@@ -285,6 +288,9 @@ class Joined(Lxc):
 
 
 class LxcWorld(World):
+    copied = b"\x1f\x8b"
+    resting = (Power.RUNNING, Power.PAUSED, Power.STOPPED)
+
     def __init__(self, folder: Path) -> None:
         for parent in (folder, *folder.parents):
             if parent.stat().st_uid == 0 and parent.stat().st_mode & 0o7777 == 0o700:

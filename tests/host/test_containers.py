@@ -173,9 +173,31 @@ def test_a_network_card_comes_and_goes(real, open_box):
 
 
 def test_what_containers_cannot_do_is_refused(real, open_box):
-    for action in ({"suspend": None}, {"rescue": {}}, {"createImage": {"name": "copy"}}):
+    for action in ({"suspend": None}, {"rescue": {}}):
         with pytest.raises(CloudError, match=r"409 .* is a container"):
             act(real, open_box[0], **action)
+
+
+def test_an_image_of_a_container_and_a_shelved_one_hold_what_was_written(real):
+    with container(real, "first", security_groups=[{"name": "ssh"}]) as server, floating(real, server) as address:
+        first = (server, address)
+        until(lambda: says(real, first, "hostname") == "first", 60)
+        real.ssh(address, "echo kept >/home/petit/note; echo root | sudo tee /root/note; sudo rm /etc/motd; sync")
+        version = {"openstack-api-version": "compute 2.45"}
+        image = real.user._call("POST", f"{SERVERS}/{server['id']}/action", {"createImage": {"name": "copy"}}, version)[1]["image_id"]
+        until(lambda: real.user.get(f"/image/v2/images/{image}")["status"] == "active", 60)
+        assert says(real, first, "cat /home/petit/note") == "kept"
+        with container(real, "second", "copy", security_groups=[{"name": "ssh"}]) as made, floating(real, made) as other:
+            second = (made, other)
+            until(lambda: says(real, second, "hostname") == "second", 60)
+            assert says(real, second, "cat /home/petit/note; sudo cat /root/note; stat -c %U /home/petit/note; ls /etc/motd") == "kept\nroot\npetit"
+        act(real, server, shelve=None)
+        until(lambda: shown(real, server)["status"] == "SHELVED_OFFLOADED", 120)
+        assert not (real.home.host_state / "containers" / server["id"]).exists()
+        act(real, server, unshelve=None)
+        until(lambda: shown(real, server)["status"] == "ACTIVE", 120)
+        until(lambda: says(real, first, "cat /home/petit/note; sudo cat /root/note; ls /etc/motd") == "kept\nroot", 60)
+        real.user.delete(f"/image/v2/images/{image}")
 
 
 def test_who_may_not_share_a_kernel_gets_no_container(real):

@@ -6,6 +6,8 @@ import subprocess
 import pytest
 
 from tests.host.test_cloud import address, bonjour, reachable
+from tests.host.test_containers import container, floating
+from tests.host.test_containers import says as says_in
 from tests.host.test_server_life import act, ready, run, wait
 from tests.host.test_volumes import attach, disks, volume
 from tests.host.test_volumes import ready as available
@@ -140,6 +142,57 @@ def test_a_server_is_moved_while_it_is_off_and_its_disk_with_it(two):
     ready(two)
     assert (place(two), run(two, "cat ~/moved")) == ("two", "moved")
     until(lambda: not list((two.home.host_state / "guests").glob("*-*-*-*-*")))
+
+
+def test_a_server_that_is_off_takes_its_volume_along(two):
+    server = bonjour(two)
+    reachable(two, server)
+    here = place(two)
+    there = "two" if here != "two" else two.home.host
+    before, made = disks(two, server), volume(two)
+    attach(two, server, made)
+    (disk,) = until(lambda: disks(two, server) - before)
+    run(two, f"sudo dd if=/dev/urandom of=/dev/{disk} bs=1M count=20 conv=fsync")
+    whole = run(two, f"sudo dd if=/dev/{disk} bs=1M count=20 2>/dev/null | md5sum")
+    act(two, "migrate", {"host": there}, client=two.admin, to="VERIFY_RESIZE", version="2.56")
+    assert (place(two), volume_host(two, made)) == (there, there)
+    ready(two)
+    assert run(two, f"sudo dd if=/dev/{disk} bs=1M count=20 2>/dev/null | md5sum") == whole
+    run(two, f"echo later | sudo dd of=/dev/{disk} bs=1M seek=60 conv=fsync")
+    act(two, "revertResize")
+    assert (place(two), volume_host(two, made)) == (here, here)
+    ready(two)
+    assert run(two, f"sudo dd if=/dev/{disk} bs=1M count=20 2>/dev/null | md5sum") == whole
+    assert run(two, f"sudo dd if=/dev/{disk} bs=1M skip=60 count=1 2>/dev/null | head -c 5") == "later"
+    two.user.delete(f"/compute/v2.1/servers/{server['id']}/os-volume_attachments/{made}")
+    available(two, made)
+    two.user.delete(f"/volume/v3/volumes/{made}")
+
+
+def test_a_container_moves_while_it_is_off_with_its_disk_and_its_volume(two):
+    with container(two, "box", security_groups=[{"name": "ssh"}]) as server, floating(two, server) as address_of:
+        box, path = (server, address_of), f"/compute/v2.1/servers/{server['id']}"
+        until(lambda: says_in(two, box, "hostname") == "box", 60)
+        made = volume(two)
+        two.user.post(f"{path}/os-volume_attachments", {"volumeAttachment": {"volumeId": made}})
+        until(lambda: f"/mnt/{made}" in says_in(two, box, "cat /proc/mounts"), 60)
+        two.ssh(address_of, f"echo kept | sudo tee /root/note /mnt/{made}/note; sync")
+        here = placed(two, path)
+        two.admin.post(f"{path}/action", {"migrate": None})
+        until(lambda: two.user.get(path)["server"]["status"] == "VERIFY_RESIZE", 180)
+        assert placed(two, path) == volume_host(two, made) != here
+        until(lambda: says_in(two, box, f"sudo cat /root/note /mnt/{made}/note") == "kept\nkept", 60)
+        two.user.post(f"{path}/action", {"revertResize": None})
+        until(lambda: two.user.get(path)["server"]["status"] == "ACTIVE", 180)
+        assert placed(two, path) == volume_host(two, made) == here
+        until(lambda: says_in(two, box, f"sudo cat /root/note /mnt/{made}/note") == "kept\nkept", 60)
+        two.user.delete(f"{path}/os-volume_attachments/{made}")
+        available(two, made)
+        two.user.delete(f"/volume/v3/volumes/{made}")
+
+
+def placed(cloud, path):
+    return cloud.admin.get(path)["server"]["OS-EXT-SRV-ATTR:host"]
 
 
 def test_a_server_is_built_anew_when_its_host_is_lost_which_then_removes_what_it_had(two):

@@ -16,9 +16,10 @@ from andromede.services.volume import service as volume
 
 ISOLATION, MACHINE = "andromede:isolation", "vm"
 _CANNOT = {
-    "suspend": "be suspended to disk", "rescue": "be rescued", "createImage": "be made an image of", "createBackup": "be backed up",
-    "shelve": "be shelved", "swap_volume": "have volumes swapped",
-    **dict.fromkeys(("migrate", "os-migrateLive", "evacuate"), "be moved to another host"),
+    "suspend": "be suspended to disk: nothing but its kernel, which is the host's, could write down what its processes hold in memory. "
+    "It can be paused",
+    "rescue": "be rescued", "swap_volume": "have volumes swapped",
+    "os-migrateLive": "be moved while it runs. It can be migrated while it is off",
 }  # fmt: skip
 
 
@@ -76,6 +77,11 @@ def able(row: Any, action: str) -> None:
     """Raise Conflict where a container is asked for what only a virtual machine can do."""
     if action in _CANNOT and is_container(row["image"].get("properties", {})):
         raise Conflict(f"Server {row['id']} is a container, which cannot {_CANNOT[action]}.")
+
+
+def formats(properties: Mapping[str, str]) -> tuple[str, str]:
+    """disk_format and container_format of images of a server: a container's are archives, as the one that it is made of."""
+    return ("raw", "docker") if is_container(properties) else ("qcow2", "bare")
 
 
 def traits(properties: Mapping[str, str]) -> frozenset[str]:

@@ -13,11 +13,12 @@ from msgspec import UNSET
 from andromede.core.context import Context
 from andromede.core.errors import BadRequest, Conflict, NotFound
 from andromede.engine.model import Kind
-from andromede.services.compute import boot_source, containers, hosts, machine, operations, servers, state, volume_booted
+from andromede.services.compute import boot_source, containers, devices, hosts, machine, operations, servers, state, volume_booted
 from andromede.services.compute.flavors import find_flavor, flavor_in_server
 from andromede.services.compute.operations import moves
 from andromede.services.compute.wire import CreateBackup, CreateImage, Rebuild, Rescue, Resize
 from andromede.services.image import service as image
+from andromede.services.volume import service as volume
 
 _INHERITED = ("architecture", "hypervisor_type", "os_", "hw_", "image_original_user", "min_", "auto_disk_config")
 
@@ -34,12 +35,6 @@ def mine(ctx: Context, server_id: str, action: str, *allowed: str) -> Any:
 def plain(row: Any) -> Any:
     """A row whose columns are attributes, of one whose columns are keys."""
     return SimpleNamespace(**row)
-
-
-def on_own_disk(row: Any, action: str) -> None:
-    """Raise BadRequest where a server boots from a volume, which is on its host alone: it cannot be had elsewhere."""
-    if volume_booted.is_one(row):
-        raise BadRequest(f"Cannot '{action}' instance {row['id']}: it boots from a volume, which is on its host.")
 
 
 def submit(ctx: Context, row: Any, kind: Kind, action: str, task: str, memo: Mapping[str, Any] | None = None, **values: Any) -> None:
@@ -73,7 +68,11 @@ def resize(ctx: Context, server_id: str, wanted: Resize) -> None:
     containers.check(ctx, row["image"].get("properties", {}), row["image"].get("format", ""), flavor.extra_specs)
     migration = moves.begin(ctx.db, row, "resize", user_id=ctx.caller.user_id, new_flavor=flavor.id)
     disk_config = {} if wanted.disk_config is UNSET else {"disk_config": _disk_config(wanted.disk_config)}
-    memo = {"flavor": flavor_in_server(flavor), "migration": migration, "disk": 0 if booted else flavor.disk}
+    held = [one.volume_id for one in devices.of_servers(ctx.db, [server_id]).get(server_id, [])]
+    memo = {
+        "flavor": flavor_in_server(flavor), "migration": migration, "disk": 0 if booted else flavor.disk,
+        "volumes": not volume.immovable(ctx.db, held),
+    }  # fmt: skip
     submit(ctx, row, operations.RESIZE, "resize", "resize_prep", memo, **disk_config)
 
 
@@ -193,7 +192,9 @@ def _image(ctx: Context, row: Any, name: str, given: Mapping[str, str], kind: st
     source, properties = row["image"], _properties(ctx, row, kind) | dict(given)
     properties = {key: value for key, value in properties.items() if value != ""}
     min_disk = max(source.get("min_disk", 0), row["disk"])
-    image_id, path = image.snapshots.begin(ctx, name, properties, min_disk=min_disk, min_ram=source.get("min_ram", 0))
+    image_id, path = image.snapshots.begin(
+        ctx, name, properties, min_disk=min_disk, min_ram=source.get("min_ram", 0), formats=containers.formats(source.get("properties", {}))
+    )
     return {"image": image_id, "path": path}
 
 

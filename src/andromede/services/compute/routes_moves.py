@@ -31,21 +31,26 @@ def _target(ctx: Context, row: Any, name: str | None) -> str | None:
     return name
 
 
+def _volumes(ctx: Context, server_id: str) -> list[str]:
+    return [one.volume_id for one in devices.of_servers(ctx.db, [server_id]).get(server_id, [])]
+
+
 @api.action(_ACTION, "migrate", policy=admin("os-migrate-server:migrate"))
 def migrate_server(ctx: Context, server_id: str, body: Migrate | None = None) -> None:
-    """Move a server to another host while it is off; it is VERIFY_RESIZE until that is confirmed or reverted.
+    """Move a server with its volumes to another host while it is off; it is VERIFY_RESIZE until that is confirmed or reverted.
 
-    Errors: 400 a host that is not there, or no other than its own; 409 a state that does not allow it.
+    Errors: 400 a host that is not there, or no other than its own, or a volume that has snapshots or other servers; 409 a state that does not
+    allow it.
     """
     row = life.mine(ctx, server_id, "migrate", "active", "stopped")
-    life.on_own_disk(row, "migrate")
+    volume.movable(ctx, _volumes(ctx, server_id))
     target = _target(ctx, row, (body.host or None) if body is not None else None)
     try:
-        found = hosts.choose(ctx.db, life.plain(row), avoid=row["host"], target=target)
+        found = hosts.choose(ctx.db, life.plain(row), avoid=row["host"], target=target, with_volumes=True)
     except Conflict as error:
         raise BadRequest("No valid host was found. There is no other host with room for the server.") from error
     migration = moves.begin(ctx.db, row, "migration", user_id=ctx.caller.user_id)
-    memo = {"flavor": row["flavor"], "migration": migration, "avoid": True, "wanted": target and found}
+    memo = {"flavor": row["flavor"], "migration": migration, "avoid": True, "wanted": target and found, "volumes": True, "disk": row["disk"]}
     life.submit(ctx, row, operations.RESIZE, "migrate", "resize_prep", memo)
 
 
@@ -58,7 +63,7 @@ def migrate_server_live(ctx: Context, server_id: str, body: MigrateLive) -> None
     """
     row = life.mine(ctx, server_id, "os-migrateLive", "active", "paused")
     _said(ctx, body)
-    volume.movable(ctx, [one.volume_id for one in devices.of_servers(ctx.db, [server_id]).get(server_id, [])])
+    volume.movable(ctx, _volumes(ctx, server_id))
     target = _target(ctx, row, body.host)
     try:
         hosts.choose(ctx.db, life.plain(row), avoid=row["host"], target=target, with_volumes=True)
@@ -83,10 +88,11 @@ def _said(ctx: Context, body: MigrateLive) -> None:
 def evacuate_server(ctx: Context, server_id: str, body: Evacuate) -> Response:
     """Build a server anew on another host when its own is down; what its disk held is lost with that host.
 
-    Errors: 400 a host that is up, or a target that is not there; 409 a state that does not allow it.
+    Errors: 400 a host that is up, or a target that is not there; 409 a state that does not allow it, or volumes, which are on that host.
     """
     row = life.mine(ctx, server_id, "evacuate", "active", "stopped", "error")
-    life.on_own_disk(row, "evacuate")
+    if _volumes(ctx, server_id):
+        raise Conflict(f"Instance {server_id} has volumes, which are on its host: it can be had again when that is back.")
     where = ctx.db.execute(select(host).where(host.c.name == row["host"])).first()
     if where is None:
         raise Conflict(f"Instance {server_id} has no host: it was never built.")

@@ -14,16 +14,17 @@ from andromede.services.image.tables import image, task
 
 
 def begin(
-    ctx: Context, name: str, properties: dict[str, str], *, min_disk: int, min_ram: int, disk_format: str = "qcow2",
+    ctx: Context, name: str, properties: dict[str, str], *, min_disk: int, min_ram: int, formats: tuple[str, str] = ("qcow2", "bare"),
     visibility: str = "private", protected: bool = False,
 ) -> tuple[str, str]:  # fmt: skip
     """A new image of the caller's project whose data will come; its id, and the path where the data is to be put.
 
+    formats: of the disk, and of the container.
     Raises QuotaExceeded, BadRequest for properties that an image cannot have.
     """
     given: dict[str, Any] = {
-        "name": name, "visibility": visibility, "protected": protected, "disk_format": disk_format, "container_format": "bare",
-        "min_disk": min_disk, "min_ram": min_ram,
+        "name": name, "visibility": visibility, "protected": protected, "disk_format": formats[0],
+        "container_format": formats[1], "min_disk": min_disk, "min_ram": min_ram,
     }  # fmt: skip
     row = changes.create(ctx, properties | given)
     blob = new_id()

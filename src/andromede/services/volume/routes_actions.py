@@ -210,7 +210,7 @@ def upload_image(ctx: Context, volume_id: str, body: Upload) -> dict[str, Any]:
     kept = {"image_id", "image_name", "checksum", "container_format", "disk_format", "min_disk", "min_ram", "size"}
     properties = {name: value for name, value in (row["image"] or {}).items() if name not in kept and not name.startswith("os_hash")}
     id_, path = image.snapshots.begin(
-        ctx, body.image_name, properties, min_disk=row["size"], min_ram=0, disk_format=disk_format, visibility=visibility, protected=protected
+        ctx, body.image_name, properties, min_disk=row["size"], min_ram=0, formats=(disk_format, "bare"), visibility=visibility, protected=protected
     )
     waiting.write(ctx.db, row["id"], status="uploading", previous=row["status"])
     _submit(ctx, operations.UPLOAD, row, image=id_, path=path, format=disk_format)

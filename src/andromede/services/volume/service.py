@@ -34,6 +34,8 @@ __all__ = [
     "bring",
     "bringable",
     "brought",
+    "carried",
+    "carry",
     "create",
     "desired",
     "detach",
@@ -44,6 +46,7 @@ __all__ = [
     "hold",
     "hosts_of",
     "image_of_snapshot",
+    "immovable",
     "kept",
     "land",
     "let_go",
@@ -233,7 +236,8 @@ def release(db: Connection, parts: Parts, attachment_id: str | None, volume_id: 
     if row is None or not remove:
         return
     snapshots = db.execute(select(snapshot.c.id).where(snapshot.c.volume_id == volume_id, snapshot.c.purpose.is_(None))).first()
-    if row["status"] in volumes.DELETABLE and snapshots is None:
+    going = row["status"] == "maintenance" and row["migration_status"] == "migrating"
+    if (going or row["status"] in volumes.DELETABLE) and snapshots is None:
         volumes.delete_row(parts, db, row, request_id=request_id)
 
 
@@ -273,11 +277,18 @@ def kept(db: Connection, disks: list[Disk]) -> tuple[Attached, ...]:
 
 def movable(ctx: Context, ids: list[str]) -> None:
     """Raise BadRequest where one of these volumes cannot go to another host with its server."""
-    for row in ctx.db.execute(select(volume).where(volume.c.id.in_(ids))):
+    if reason := immovable(ctx.db, ids):
+        raise BadRequest(f"Migration pre-check error: {reason}.")
+
+
+def immovable(db: Connection, ids: list[str]) -> str:
+    """Why one of these volumes cannot go to another host with its server; empty where they all can."""
+    for row in db.execute(select(volume).where(volume.c.id.in_(ids))):
         if row.status != "in-use" or row.multiattach or row.readonly:
-            raise BadRequest(f"Migration pre-check error: volume {row.id} is {row.status}; it must be in use by this server alone, for writing.")
-        if ctx.db.execute(select(snapshot.c.id).where(snapshot.c.volume_id == row.id)).first() is not None:
-            raise BadRequest(f"Migration pre-check error: volume {row.id} has snapshots, which are on its host: delete them first.")
+            return f"volume {row.id} is {row.status}; it must be in use by this server alone, for writing"
+        if db.execute(select(snapshot.c.id).where(snapshot.c.volume_id == row.id)).first() is not None:
+            return f"volume {row.id} has snapshots, which are on its host: delete them first"
+    return ""
 
 
 def bringable(ctx: Context, volume_id: str, host: str) -> None:
@@ -308,6 +319,27 @@ def brought(db: Connection, volume_id: str, host: str) -> bool:
     return bool(row.host == host)
 
 
+def carry(db: Connection, parts: Parts, ids: list[str], host: str, *, request_id: str | None) -> bool:
+    """Begin to bring the volumes of a server that is off to a host; those that are on their way come to an end first.
+
+    Answers whether any of them is on its way now.
+    """
+    rows = list(db.execute(select(volume).where(volume.c.id.in_(ids), volume.c.host.is_not(None))))
+    for row in rows:
+        if row.host != host and row.status != "maintenance":
+            waiting.write(db, row.id, status="maintenance", previous=row.status)
+            bring(db, parts, row.id, host, request_id=request_id)
+    return any(row.host != host or row.status == "maintenance" for row in rows)
+
+
+def carried(db: Connection, ids: list[str], host: str) -> bool:
+    """Whether all of them are there. Raises CloudError (409) where one does not come."""
+    rows = list(db.execute(select(volume).where(volume.c.id.in_(ids))))
+    if any(row.status == "maintenance" for row in rows):
+        return False
+    return all(brought(db, row.id, host) for row in rows)
+
+
 def travel(db: Connection, parts: Parts, ids: list[str], host: str) -> None:
     """Have volumes of a server made empty on the host that it goes to; until `stay` or `land`, nothing else is done with them."""
     for row in db.execute(select(volume).where(volume.c.id.in_(ids), volume.c.target.is_(None))).all():
@@ -326,6 +358,8 @@ def travels(db: Connection, ids: list[str]) -> bool:
 def stay(db: Connection, parts: Parts, ids: list[str]) -> None:
     """The volumes do not go after all."""
     for row in db.execute(select(volume).where(volume.c.id.in_(ids), volume.c.target.is_not(None))).all():
+        if (row.move or {}).get("stage"):  # it goes by itself, and that comes to an end
+            continue
         waiting.write(db, row.id, target=None, move=None, seen_target=None)
         waiting.back(db, row.id, "maintenance")
         parts.carriers.changed(db, parts.operations, row.target)

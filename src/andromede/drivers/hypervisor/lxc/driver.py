@@ -27,7 +27,7 @@ from andromede.core.units import KIB
 from andromede.drivers.hypervisor import Guest, Host, Power, Reach, Seen, State, console, unreachable
 from andromede.drivers.hypervisor.cgroup import Cgroups, Hierarchy
 from andromede.drivers.hypervisor.checks import check, check_id, public
-from andromede.drivers.hypervisor.lxc import config, counters, groups, mounts, processes, roots, storage, volumes
+from andromede.drivers.hypervisor.lxc import captures, config, counters, groups, mounts, processes, roots, storage, volumes
 from andromede.drivers.hypervisor.lxc.processes import Found
 from andromede.drivers.hypervisor.lxc.store import ASKED, BY_ITSELF, CRASHED, Record, Store
 
@@ -61,6 +61,7 @@ class Lxc:
         self._hierarchies: list[Hierarchy] = self._cgroups.hierarchies
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._unpacking = threading.Lock()
+        self._captures = captures.Captures(root)
         self._watched: dict[str, int] = {}
 
     async def host(self) -> Host:
@@ -88,9 +89,9 @@ class Lxc:
             raise DriverError("A container has one disk.", status=409)
         if any(drive.shared for drive in guest.drives):
             raise DriverError("A volume that several servers share cannot be mounted in a container.", status=409)
-        if guest.power is Power.SUSPENDED or guest.captures:
+        if guest.power is Power.SUSPENDED:
             raise DriverError(_NOT_HERE, status=409)
-        seen = await self._alone(guest.id, lambda _: self._step(guest))
+        seen = await self._alone(guest.id, lambda _: self._copy(guest, self._step(guest)))
         self._watch(guest.id)
         return seen
 
@@ -131,6 +132,7 @@ class Lxc:
         """Let go of what is watched, and of groups that LXC held a little longer than their containers; containers go on."""
         for guest_id in list(self._watched):
             self._unwatch(guest_id)
+        await asyncio.to_thread(self._captures.close)
         deadline = monotonic() + _ENDING
         while not await asyncio.to_thread(groups.sweep, self._hierarchies, self._tag, self._store.ids) and monotonic() < deadline:
             await asyncio.sleep(0.05)
@@ -159,7 +161,7 @@ class Lxc:
             state = _ENDED[record.ended]
             if record.fault and not record.ended:
                 state = State.STOPPED
-            return Seen(id=record.id, state=state, boots=record.boots, fault=record.fault)
+            return Seen(id=record.id, state=state, boots=record.boots, fault=record.fault, captures=record.captures)
         if (record.pid, record.ticks) != (found.pid, found.ticks):
             record.pid, record.ticks, record.ended, record.fault = found.pid, found.ticks, "", None
             record.started = record.started or time.time()
@@ -175,7 +177,7 @@ class Lxc:
     def _running(self, record: Record, state: State) -> Seen:
         nics = tuple(nic.port_id for nic in record.guest.nics) if record.guest else ()
         drives = volumes.held(self._store.path(record.id))
-        return Seen(id=record.id, state=state, boots=record.boots, started=record.started, nics=nics, drives=drives)
+        return Seen(id=record.id, state=state, boots=record.boots, started=record.started, nics=nics, drives=drives, captures=record.captures)
 
     def _gone(self, record: Record) -> None:
         """A container that ran does not any more."""
@@ -195,7 +197,19 @@ class Lxc:
         if self._store.path(record.id).is_dir():
             self._store.save(record)
 
+    def _copy(self, guest: Guest, seen: Seen) -> Seen:
+        """Move the copies of its root one step on."""
+        record = self._store.load(guest.id)
+        if not guest.captures and not record.captures and not record.parts:
+            return seen
+        if guest.captures and seen.state in (State.STOPPED, State.CRASHED):
+            self._root(guest)
+        if self._captures.converge(guest, record, self._store.take(guest.id)):
+            self._store.save(record)
+        return msgspec.structs.replace(seen, captures=record.captures)
+
     def _step(self, guest: Guest) -> Seen:
+        captures.thaw(self._store.path(guest.id))
         record = self._store.load(guest.id)
         found = self._find(record)
         seen = self._look(record, found)
@@ -306,14 +320,20 @@ class Lxc:
         base = guest.disks[0].base
         return None if base is None else self._store.images / Path(base).name
 
-    def _start(self, guest: Guest, record: Record) -> Seen:
+    def _root(self, guest: Guest) -> Path | None:
+        """Its root file system is mounted; where its image is unpacked."""
         folder, first, disk = self._store.make(guest.id), self._store.take(guest.id), guest.disks[0]
+        with self._unpacking:
+            image = None if disk.base is None else roots.unpack(self._store.images, Path(disk.base), roots.most(disk.size))
+        roots.ensure(folder, image, disk, first=first)
+        return image
+
+    def _start(self, guest: Guest, record: Record) -> Seen:
+        folder, first = self._store.make(guest.id), self._store.take(guest.id)
         record.guest = guest
         self._store.save(record)
-        with self._unpacking:
-            image = None if disk.base is None else roots.unpack(self._store.images, Path(disk.base), disk.size)
         groups.remove(self._hierarchies, self._tag, guest.id)
-        roots.ensure(folder, image, disk, first=first)
+        image = self._root(guest)
         volumes.release_all(folder)
         mounted = {drive.id: volumes.open_(folder, drive, first=first, unseal=self._unseal) for drive in guest.drives}
         console.compact(folder / "console.log")
@@ -343,6 +363,7 @@ class Lxc:
         return self._look(record, processes.find(self._store.root, guest.id))
 
     def _remove(self, guest_id: str) -> None:
+        self._captures.remove(self._store.load(guest_id))
         self._kill(guest_id)
         volumes.release_all(self._store.path(guest_id))
         roots.release(self._store.path(guest_id))

@@ -5,6 +5,7 @@ Sources: mount_setattr(2), open_tree(2) and move_mount(2), user_namespaces(7).
 
 import contextlib
 import ctypes
+import fcntl
 import os
 import shutil
 import struct
@@ -22,7 +23,8 @@ _HERE, _EMPTY_PATH = -100, 0x1000
 _CLONE, _CLOEXEC, _FROM_EMPTY = 1, os.O_CLOEXEC, 4
 _READ_ONLY, _NO_SUID, _NO_DEV, _MAPPED = 0x1, 0x2, 0x4, 0x00100000
 _attributes = struct.Struct("<QQQQ")
-_MOUNT_NO_DEV, _MOUNT_NO_SUID, _DETACH = 4, 2, 2
+_MOUNT_READ_ONLY, _MOUNT_NO_DEV, _MOUNT_NO_SUID, _DETACH = 1, 4, 2, 2
+_FREEZE, _THAW = 0xC0045877, 0xC0045878
 _libc = ctypes.CDLL(None, use_errno=True)
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -94,6 +96,23 @@ def overlay(lower: Path, upper: Path, work: Path, target: Path) -> None:
     options = f"lowerdir={lower},upperdir={upper},workdir={work}".encode()
     if _libc.mount(b"overlay", os.fsencode(target), b"overlay", _MOUNT_NO_DEV, options):
         _failed()
+
+
+def view(layers: Sequence[Path], target: Path) -> None:
+    """Mount folders over each other, the first one uppermost; nobody can write there."""
+    options = b"lowerdir=" + b":".join(os.fsencode(layer) for layer in layers)
+    if _libc.mount(b"overlay", os.fsencode(target), b"overlay", _MOUNT_READ_ONLY | _MOUNT_NO_DEV | _MOUNT_NO_SUID, options):
+        _failed()
+
+
+def freeze(path: Path, *, on: bool) -> None:
+    """Bring the file system that is mounted there to rest, or let it go on; it may be so already. Source: Linux's ioctl_fs (FIFREEZE)."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.ioctl(handle, _FREEZE if on else _THAW, 0)
+    finally:
+        os.close(handle)
 
 
 def disk(image: Path, target: Path) -> None:

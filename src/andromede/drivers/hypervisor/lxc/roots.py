@@ -22,6 +22,11 @@ _KEPT = 3
 _SIGNALS = {"systemd": "SIGRTMIN+3", "busybox": "SIGUSR2", "ash": "SIGUSR2"}
 
 
+def most(size: int) -> int:
+    """How large the files of an image may be, in bytes, for a disk of `size`: as much as that one holds and the image below it."""
+    return 2 * size + MIB
+
+
 def unpack(images: Path, archive: Path, limit: int) -> Path:
     """The unpacked image, made if it is not there. Raises DriverError where it is no archive, or has more than `limit` bytes."""
     target = images / archive.name
@@ -48,7 +53,7 @@ def unpack(images: Path, archive: Path, limit: int) -> Path:
 
 def _unpack(space: int, source: int, packer: list[str], limit: int, target: Path) -> None:
     inside = ["nsenter", "--user", f"--target={space}", "--setuid=0", "--setgid=0", "--"]
-    steps = [packer, ["head", "-c", str(limit + MIB)], ["tar", "-xp", "--numeric-owner", "--same-owner", "--exclude=./dev/*", "--exclude=dev/*"]]
+    steps = [packer, ["head", "-c", str(limit)], ["tar", "-xp", "--numeric-owner", "--same-owner", "--exclude=./dev/*", "--exclude=dev/*"]]
     environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
     running: list[subprocess.Popen[bytes]] = []
     before: int | None = source

@@ -24,6 +24,7 @@ class Record(msgspec.Struct, kw_only=True):
     """What a container was last started as, and how that run ended (`ended`, empty while it runs or has never run).
 
     pid, ticks: LXC's process that watches it. asked: on the monotonic clock, when it was asked to stop; 0 when not.
+    captures: copies of its root that have come to an end, each with a fault or an empty text. parts: where those under way are put.
     """
 
     id: str
@@ -35,6 +36,8 @@ class Record(msgspec.Struct, kw_only=True):
     asked: float = 0.0
     ended: str = ""
     fault: str | None = None
+    captures: dict[str, str] = {}
+    parts: dict[str, str] = {}
 
 
 class Store:

@@ -7,7 +7,6 @@ have written (the cloud gives no other volume to a container). `volumes/<id>` of
 """
 
 import contextlib
-import fcntl
 import os
 import shutil
 import subprocess
@@ -21,7 +20,6 @@ from andromede.core.units import MIB
 from andromede.drivers.hypervisor import Drive, Held
 from andromede.drivers.hypervisor.lxc import inside, mounts, roots, storage
 
-_FREEZE, _THAW = 0xC0045877, 0xC0045878
 _CAP_SYS_RESOURCE = 24
 _PLAIN, _SHIFTED = "plain", "shifted"
 Unseal = Callable[[bytes], bytes]
@@ -158,7 +156,7 @@ def release_all(folder: Path) -> None:
 def tend(folder: Path, drive: Drive) -> None:
     """Size, snapshots and limits."""
     here = place(folder, drive.id)
-    _freeze(here, on=False)  # what a crash of ours left
+    mounts.freeze(here / _PLAIN, on=False)  # what a crash of ours left
     seen = storage.look(here, drive.id)
     with storage.talking(here) as monitor:
         if seen.size < drive.size:
@@ -175,19 +173,9 @@ def tend(folder: Path, drive: Drive) -> None:
         for snapshot in sorted(have - wanted):
             monitor.run("blockdev-snapshot-delete-internal-sync", device="whole", name=snapshot)
         for snapshot in sorted(wanted - have):
-            _freeze(here, on=True)
+            mounts.freeze(here / _PLAIN, on=True)
             try:
                 monitor.run("blockdev-snapshot-internal-sync", device="whole", name=snapshot)
             finally:
-                _freeze(here, on=False)
+                mounts.freeze(here / _PLAIN, on=False)
         monitor.run("qom-set", path="/objects/limits", property="limits", value=storage.limits(drive))
-
-
-def _freeze(here: Path, *, on: bool) -> None:
-    """Bring the file system to rest, or let it go on; it may be so already."""
-    handle = os.open(here / _PLAIN, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        with contextlib.suppress(OSError):
-            fcntl.ioctl(handle, _FREEZE if on else _THAW, 0)
-    finally:
-        os.close(handle)

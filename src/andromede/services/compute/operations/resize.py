@@ -12,12 +12,14 @@ from sqlalchemy import Connection, select
 from andromede.core.clock import now
 from andromede.core.errors import CloudError, Conflict, Unavailable
 from andromede.engine.model import Later, Step, Work
-from andromede.services.compute import hosts, inventory
-from andromede.services.compute.operations import moves
+from andromede.services.compute import containers, hosts, inventory
+from andromede.services.compute.operations import carry, moves
 from andromede.services.compute.operations.base import (
+    ABSENT,
     CRASHED,
     LOOK,
     STOPPED,
+    fail,
     finish,
     give_up,
     kind,
@@ -27,6 +29,7 @@ from andromede.services.compute.operations.base import (
     write,
 )
 from andromede.services.compute.tables import server
+from andromede.services.image.service import ARCHIVE
 from andromede.services.network import service as network
 
 _SIZES = ("flavor", "flavor_id", "vcpus", "ram", "disk")
@@ -53,8 +56,9 @@ def _schedule(work: Work) -> Later | None:
         avoid = row.host if memo.get("avoid") else None
         prefer = None if avoid else row.host
         chosen = hosts.choose(
-            db, row, amounts=amounts, extra_specs=flavor["extra_specs"], avoid=avoid, prefer=prefer, target=memo.get("wanted")
-        )
+            db, row, amounts=amounts, extra_specs=flavor["extra_specs"], avoid=avoid, prefer=prefer, target=memo.get("wanted"),
+            with_volumes=memo.get("volumes", False),
+        )  # fmt: skip
         return row.host, chosen
 
     with work.database.read() as db:
@@ -120,9 +124,9 @@ def _wish_power(work: Work, power: str) -> None:
 
 
 def _copy(work: Work) -> Later | None:
-    if not _elsewhere(work):
-        return None
     row, id_ = row_of(work), work.memo["migration"]
+    if not _elsewhere(work) or row.image.get("from_volume"):
+        return None
     fault = (row.seen_captures or {}).get(id_)
     if fault == "":
         return None
@@ -149,18 +153,32 @@ def _uncopy(work: Work) -> None:
         work.then(drop)
 
 
-def copied(parts: Any, row: Any, migration_id: str) -> dict[str, Any]:
-    """What a root disk is made from on the host that a server comes to."""
+def _carry(work: Work) -> Later | None:
+    return carry.carry(work, work.memo["target"]) if _elsewhere(work) else None
+
+
+def _uncarry(work: Work) -> None:
+    row = row_of(work)
+    if row.before is not None:
+        carry.uncarry(work, row.before["host"])
+
+
+def copied(parts: Any, row: Any, migration_id: str) -> dict[str, Any] | None:
+    """What a root disk is made from on the host that a server comes to; nothing where it boots from a volume."""
+    if row.image.get("from_volume"):
+        return None
     image = row.base or row.image
     size = (row.disk << 30) or image.get("virtual_size") or image.get("size")
-    return {"id": migration_id, "path": moves.path(parts, migration_id), "format": "qcow2", "size": size, "virtual_size": size}
+    form = ARCHIVE if containers.is_container(row.image.get("properties", {})) else "qcow2"
+    return {"id": migration_id, "path": moves.path(parts, migration_id), "format": form, "size": size, "virtual_size": size}
 
 
 def land(db: Connection, work: Work, target: str, **values: Any) -> None:
     """Have a server on another host from now on, its root disk made of the copy."""
     row = _fresh(db, work)
     network.bind(db, work.parts.operations, row.id, target)
-    values = {"captures": None, "seen_captures": None, "point": None, "past": None, **values}
+    carry.arrived(db, row.id, target)
+    values = {"captures": None, "seen_captures": None, "seen_fault": None, "point": None, "past": None, **values}
     write(db, row.id, host=target, placed=True, boots=row.boots + 1, root_number=row.root_number + 1, seen_state="absent", **values)
     hosts.changed(db, work.parts.operations, row.host, target)
 
@@ -186,7 +204,15 @@ def _change(work: Work) -> Later | None:
 
 
 def _unchange(work: Work) -> None:
-    """As it was; its disk stays as it is, so that nothing is lost that was written since."""
+    """As it was; its disk stays as it is, so that nothing is lost that was written since. Its volumes go back before it does."""
+    now_ = row_of(work)
+    if now_.before is not None and now_.host != now_.before["host"] and work.database.look(lambda db: carry.ids(db, now_.id)):
+        if now_.power != "stopped":
+            work.database.run(lambda db: restart(db, work, power="stopped", soft=False))
+            raise Unavailable("The server is not off yet on the other host.")
+        if now_.seen_state not in (STOPPED, CRASHED, ABSENT):
+            raise Unavailable("The server is not off yet on the other host.")
+        carry.uncarry(work, now_.before["host"])
 
     def back(db: Connection) -> None:
         row = _fresh(db, work)
@@ -220,7 +246,7 @@ def _reach(work: Work) -> Later | None:
 RESIZE = kind(
     "server.resize",
     Step("schedule", _schedule, _unschedule), Step("stop", _stop, _unstop), Step("copy", _copy, _uncopy),
-    Step("change", _change, _unchange), Step("reach", _reach),
+    Step("volumes", _carry, _uncarry), Step("change", _change, _unchange), Step("reach", _reach),
     deadline=3600, failed=give_up,
 )  # fmt: skip
 
@@ -248,6 +274,38 @@ CONFIRM = kind("server.confirm", Step("confirm", _confirm), deadline=300)
 
 
 # revert
+
+
+def _returns(work: Work, row: Any) -> bool:
+    """Whether the server goes back to another host with volumes."""
+    back = row.before is not None and not row.before.get("reverted") and row.before["host"] != row.host
+    return back and bool(work.database.look(lambda db: carry.ids(db, row.id)))
+
+
+def _rest(work: Work) -> Later | None:
+    """A server that takes volumes back with it is off meanwhile, so that they hold what it has written."""
+    row = row_of(work)
+    if not _returns(work, row) or row.seen_state in (STOPPED, CRASHED):
+        return None
+    if row.power != "stopped":
+        work.memo["power"] = row.power
+        _wish_power(work, "stopped")
+    return Later(LOOK)
+
+
+def _unrest(work: Work) -> None:
+    if "power" in work.memo:
+        power = work.memo["power"]
+        work.then(lambda db: restart(db, work, power=power))
+
+
+def _return(work: Work) -> Later | None:
+    row = row_of(work)
+    return carry.carry(work, row.before["host"]) if _returns(work, row) else None
+
+
+def _unreturn(work: Work) -> None:
+    carry.uncarry(work, row_of(work).host)
 
 
 def _revert(work: Work) -> Later | None:
@@ -287,5 +345,15 @@ def _reverted(work: Work) -> Later | None:
     return None
 
 
-REVERT = kind("server.revert", Step("revert", _revert), Step("reach", _reverted), deadline=600, commit="revert")
+def _unreverted(db: Connection, work: Work, fault: str) -> None:
+    """Where it has not gone back, it is what it was."""
+    before = _fresh(db, work).before
+    (give_up if before is not None and not before.get("reverted") else fail)(db, work, fault)
+
+
+REVERT = kind(
+    "server.revert",
+    Step("stop", _rest, _unrest), Step("volumes", _return, _unreturn), Step("revert", _revert), Step("reach", _reverted),
+    deadline=3600, failed=_unreverted, commit="revert",
+)  # fmt: skip
 KINDS = (RESIZE, CONFIRM, REVERT)

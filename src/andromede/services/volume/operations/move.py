@@ -59,7 +59,11 @@ def _copy(work: Work) -> Later | None:
     size, offset = row.seen_exports[work.id], work.memo.get("offset", 0)
     while offset < size:
         if data := reading.read(work, row, offset, min(_CHUNK, size - offset)):
-            work.parts.hosts.write_volume(work.memo["target"], row.id, work.id, offset, data)
+            try:
+                work.parts.hosts.write_volume(work.memo["target"], row.id, work.id, offset, data)
+            except CloudError:
+                work.blame((row.seen_target or {}).get("fault"), waiting.FAULTS)
+                raise
         offset += _CHUNK
         work.memo["offset"] = offset
         if monotonic() > end:
