@@ -353,7 +353,7 @@ def test_a_floating_address_reaches_the_metadata_of_a_running_server(ready):
 
 
 def test_only_what_changed_of_a_host_is_made_again(ready):
-    wishes = hosts.Wishes()
+    wishes = hosts.Wishes(ready.parts.sealer)
     made = [new(ready, name=f"s{number}", settle=number == 1)["id"] for number in range(2)]
 
     def of():

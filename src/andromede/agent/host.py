@@ -16,14 +16,14 @@ import structlog
 from andromede.agent.config_drive import build, lay
 from andromede.agent.images import ImageCache
 from andromede.agent.ledger import Ledger
-from andromede.agent.metadata import Posted
+from andromede.agent.metadata import STATE, Posted
 from andromede.agent.passwords import Passwords
 from andromede.agent.prepare import drive_path, drives_of, guest_of, images_of, seed_path
 from andromede.agent.volumes import VolumeLoop
 from andromede.core.errors import CloudError
 from andromede.drivers.block import Block
 from andromede.drivers.block.fake import FakeBlock
-from andromede.drivers.host import Desired, Report, Wish
+from andromede.drivers.host import Desired, Report, Told, Wish
 from andromede.drivers.hypervisor import LXC, Guest, Host, Hypervisor, Power, Seen, State
 from andromede.drivers.network import MetadataEnd, Plug, Plugged, link_local
 
@@ -59,7 +59,7 @@ class Metadata(Protocol):
         """What becomes readable when a guest has posted."""
 
     def posted(self) -> list[Posted]:
-        """What guests posted as their passwords since the last call."""
+        """What guests posted as their passwords and states since the last call."""
 
 
 class HostLoop:
@@ -87,6 +87,7 @@ class HostLoop:
         self._sweep_now = asyncio.Event()
         self._listening: dict[str, MetadataEnd] = {}
         self._passwords = Passwords(folder / "passwords")
+        self._told: dict[str, Told] = {}
 
     async def take(self, desired: Desired) -> None:
         """Hold a new set, on disk first; an older one than the one held is ignored."""
@@ -98,8 +99,9 @@ class HostLoop:
         altered = self._volumes.take(desired.volumes)
         for guest_id in before.keys() | self._wishes.keys():
             wish = self._wishes.get(guest_id)
-            if before.get(guest_id) != wish or (wish is not None and any(one.id in altered for one in wish.volumes)):
+            if _public(before.get(guest_id)) != _public(wish) or (wish is not None and any(one.id in altered for one in wish.volumes)):
                 self._poke(guest_id)
+        self._publish()
         self._sweep_now.set()
         await self._tell()
 
@@ -113,6 +115,7 @@ class HostLoop:
         return Report(
             serial=self._serial, generation=generation, host=self._host, guests=tuple(self._seen.values()), network=self._network,
             passwords=self._passwords.known, volumes=self._volumes.seen,
+            told={id_: one for id_, one in self._told.items() if one.serial > serial or serial > self._serial},
         )  # fmt: skip
 
     async def console(self, guest_id: str) -> bytes:
@@ -153,7 +156,7 @@ class HostLoop:
             self._poke(await self.hypervisor.changes.get())
 
     async def _hear(self) -> None:
-        """Keep what guests post as their passwords."""
+        """Keep what guests post: their passwords for as long as they are there, of their states the last."""
         if self._metadata is None:
             return
         loop, ready = asyncio.get_running_loop(), asyncio.Event()
@@ -163,10 +166,18 @@ class HostLoop:
                 await ready.wait()
                 ready.clear()
                 for one in self._metadata.posted():
-                    self._passwords.keep(self._who(one.network_id, one.address), one.data)
+                    self.hear(one)
                 await self._tell()
         finally:
             loop.remove_reader(self._metadata.fileno())
+
+    def hear(self, one: Posted) -> None:
+        """Keep what a guest posted; of a state, when it came too."""
+        guest_id = self._who(one.network_id, one.address)
+        if one.path != STATE:
+            self._passwords.keep(guest_id, one.data)
+        elif guest_id is not None and self._wishes[guest_id].private:
+            self._told[guest_id] = Told(serial=self._serial + 1, data=one.data)
 
     def _who(self, network_id: str, address: str) -> str | None:
         for wish in self._wishes.values():
@@ -232,7 +243,7 @@ class HostLoop:
             return
         self._metadata.publish(
             {
-                (nic.network_id, address): wish.files | self._passwords.files(wish.id)
+                (nic.network_id, address): wish.files | wish.private | self._passwords.files(wish.id)
                 for wish in self._wishes.values()
                 for nic in wish.nics
                 for address in (*nic.addresses, link_local(nic.mac))
@@ -315,6 +326,7 @@ class HostLoop:
         self._seen.pop(guest_id, None)
         self._volumes.free(guest_id)
         self._passwords.forget(guest_id)
+        self._told.pop(guest_id, None)
         self._pokes.pop(guest_id, None)
         await self._tell()
 
@@ -328,6 +340,11 @@ class HostLoop:
         async with self._news:
             self._serial += 1
             self._news.notify_all()
+
+
+def _public(wish: Wish | None) -> Wish | None:
+    """What of a wish the guest itself is made of."""
+    return msgspec.structs.replace(wish, private={}) if wish is not None and wish.private else wish
 
 
 def _served(guest: Guest, seen: Seen) -> bool:

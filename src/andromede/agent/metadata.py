@@ -4,12 +4,14 @@ It is a process of its own, without any right: the agent forks it before it does
 sockets inside the networks' namespaces, and hands them over. Who asks is known by the network whose socket the request
 came in on and the address it came from, which port security holds guests to; no header is looked at.
 Documents are the files of OpenStack's metadata (`openstack/latest/…`) and of EC2's (`latest/meta-data/…`). A guest may post
-one thing, once: its password, encrypted with its user's key (`openstack/latest/password`).
+its password once, encrypted with its user's key (`openstack/latest/password`). One that the cloud speaks with, which is known by the
+documents it has below `openstack/latest/andromede/`, may put its state there as often as that changes (`…/state`): the last one counts.
 """
 
 import array
 import asyncio
 import contextlib
+import hashlib
 import os
 import re
 import signal
@@ -31,6 +33,11 @@ _MOST = 512
 _GUESTS = 10_000
 PASSWORD = "openstack/latest/password"  # noqa: S105 - a path
 _PASSWORD_MOST = 1020
+PRIVATE = "openstack/latest/andromede/"
+STATE = PRIVATE + "state"
+STATE_MOST = 32 << 10
+_STATES_RATE = 4.0
+_EMPTY = (204, 304)
 _DATED = re.compile(r"^(openstack/)?(\d{4}-\d\d-\d\d|1\.0)(?=/|$)")
 
 
@@ -48,11 +55,12 @@ class _Publish(msgspec.Struct, tag=True):
 
 
 class Posted(msgspec.Struct, frozen=True):
-    """What a guest posted as its password."""
+    """What a guest posted, as its password or (path) its state."""
 
     network_id: str
     address: str
     data: bytes
+    path: str = PASSWORD
 
 
 _Order = _Listen | _Silence | _Publish
@@ -211,6 +219,7 @@ class _Server:
     def __init__(self, link: socket.socket, rate: float = 0) -> None:
         self._link = link
         self._allowance = Allowance(rate) if rate else None
+        self._states = Allowance(_STATES_RATE)
         self._documents: dict[tuple[str, str], dict[str, bytes]] = {}
         self._servers: dict[str, list[asyncio.Server]] = {}
         self._open = 0
@@ -275,13 +284,10 @@ class _Server:
             elif isinstance(event, h11.Request):
                 request, sent = event, b""
             elif isinstance(event, h11.Data):
-                sent = (sent + event.data)[: _PASSWORD_MOST + 1]
+                sent = (sent + event.data)[: STATE_MOST + 1]
             elif isinstance(event, h11.EndOfMessage):
                 status, body = self._answer(network_id, peer, request, sent)
-                kind = "application/json" if body[:1] in (b"{", b"[") else "text/plain; charset=utf-8"
-                headers = [("content-type", kind), ("content-length", str(len(body)))]
-                writer.write(speech.send(h11.Response(status_code=status, headers=headers)) or b"")
-                writer.write((speech.send(h11.Data(data=body)) or b"") + (speech.send(h11.EndOfMessage()) or b""))
+                writer.write(_spoken(speech, *_tagged(request, status, body)))
                 await writer.drain()
                 if speech.our_state is h11.MUST_CLOSE:
                     return
@@ -290,7 +296,7 @@ class _Server:
                 return
 
     def _answer(self, network_id: str, peer: str, request: h11.Request, sent: bytes) -> tuple[int, bytes]:
-        if request.method not in (b"GET", b"HEAD", b"POST"):
+        if request.method not in (b"GET", b"HEAD", b"POST", b"PUT"):
             return 405, b"Method not allowed.\n"
         path = request.target.decode("ascii", "replace").partition("?")[0].strip("/")
         files = self._documents.get((network_id, peer))
@@ -298,11 +304,25 @@ class _Server:
             return 429, b"Too many requests; try again in a moment.\n"
         if files is None:
             return 404, b"No server of this network has this address.\n"
-        if request.method == b"POST":
-            return self._post(network_id, peer, _DATED.sub(r"\1latest", path), sent)
+        if request.method in (b"POST", b"PUT"):
+            path = _DATED.sub(r"\1latest", path)
+            return self._state(network_id, peer, sent) if path == STATE else self._post(network_id, peer, path, sent)
         status, body = lookup(files, path)
         return status, b"" if request.method == b"HEAD" else body
 
+    def _state(self, network_id: str, peer: str, sent: bytes) -> tuple[int, bytes]:
+        """Pass a state on; only of a guest that has documents beside it."""
+        if not any(name.startswith(PRIVATE) for name in self._documents[network_id, peer]):
+            return 404, b"Not found.\n"
+        if len(sent) > STATE_MOST:
+            return 413, f"A state has {STATE_MOST} bytes at most.\n".encode()
+        if not self._states.spend(f"{network_id} {peer}", monotonic()):
+            return 429, b"Too many states; try again in a moment.\n"
+        try:
+            self._link.send(msgspec.msgpack.encode(Posted(network_id, peer, sent, STATE)))
+        except BlockingIOError:
+            return 503, b"The host is busy; try again in a moment.\n"
+        return 204, b""
 
     def _post(self, network_id: str, peer: str, path: str, sent: bytes) -> tuple[int, bytes]:
         if path != PASSWORD:
@@ -314,6 +334,27 @@ class _Server:
         self._documents[network_id, peer] = {**self._documents[network_id, peer], PASSWORD: sent}
         self._link.send(msgspec.msgpack.encode(Posted(network_id, peer, sent)))
         return 200, b""
+
+
+def _tagged(request: h11.Request, status: int, body: bytes) -> tuple[int, bytes, str]:
+    """An answer with its ETag, where it has one; 304 where whoever asks knows it already."""
+    if status != 200 or request.method != b"GET" or PRIVATE.removeprefix("openstack/latest").encode() not in request.target:
+        return status, body, ""
+    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    known = b",".join(value for name, value in request.headers if name == b"if-none-match").decode("ascii", "replace")
+    return (304, b"", tag) if tag in known or known.strip() == "*" else (200, body, tag)
+
+
+def _spoken(speech: h11.Connection, status: int, body: bytes, tag: str) -> bytes:
+    """An answer on the wire."""
+    kind = "application/json" if body[:1] in (b"{", b"[") else "text/plain; charset=utf-8"
+    headers = [] if status in _EMPTY else [("content-type", kind), ("content-length", str(len(body)))]
+    if tag:
+        headers.append(("etag", tag))
+    out = speech.send(h11.Response(status_code=status, headers=headers)) or b""
+    if body:
+        out += speech.send(h11.Data(data=body)) or b""
+    return out + (speech.send(h11.EndOfMessage()) or b"")
 
 
 def lookup(files: dict[str, bytes], path: str) -> tuple[int, bytes]:

@@ -58,15 +58,16 @@ class Api:
     """The routes of one API version of a service.
 
     name: of the service; type: its catalog type; prefix: its URL path; fault: its errors' shape; slash: whether a final slash
-    may be added to the path of a resource; plain: another prefix that serves the same at the lowest version alone.
+    may be added to the path of a resource; plain: another prefix that serves the same at the lowest version alone; scoped: whether
+    every path is served with the project of the token behind the prefix too.
     """
 
     def __init__(
         self, name: str, *, type: str, prefix: str, fault: faults.Fault, versions: Microversions | None = None,  # noqa: A002
-        slash: bool = True, plain: str | None = None,
+        slash: bool = True, plain: str | None = None, scoped: bool = False,
     ) -> None:  # fmt: skip
         self.name, self.type, self.prefix, self.fault, self.versions, self.slash = name, type, prefix, fault, versions, slash
-        self.plain = plain
+        self.plain, self.scoped = plain, scoped
         self.routes: list[Route] = []
 
     def _declare(self, method: str, path: str, **options: Any) -> Callable[[F], F]:

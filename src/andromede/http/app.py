@@ -30,6 +30,7 @@ from andromede.http.response import Response
 log = structlog.get_logger("api")
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
+_SCOPE = "token_project"
 _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 QuotaCheck = Callable[[Context, dict[str, int], str | None], None]
 
@@ -107,6 +108,8 @@ class App:
                 self._add(nodes, route, route.path or "/", plain=False)
                 if api.plain is not None:
                     self._add(nodes, route, api.plain + route.path.removeprefix(api.prefix), plain=True)
+                if api.scoped:
+                    self._add(nodes, route, f"{api.prefix}/{{{_SCOPE}}}{route.path.removeprefix(api.prefix)}", plain=False)
 
     def _add(self, nodes: dict[str, _Node], route: Route, path: str, *, plain: bool) -> None:
         if path not in nodes:
@@ -234,6 +237,9 @@ class App:
         route, value = _choose(routes, data)
         self._admit(route, ctx)
         arguments: dict[str, Any] = dict(params)
+        scope = arguments.pop(_SCOPE, None) if route.api.scoped else None
+        if scope is not None and scope != ctx.caller.project_id:
+            raise NotFound("The project in the path is not that of the token.")
         if route.body is not None:
             arguments |= _body(route, ctx, data, value)
         if route.query is not None:

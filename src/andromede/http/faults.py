@@ -48,6 +48,15 @@ def key_manager(error: CloudError, _request_id: str) -> tuple[bytes, str]:
     return msgspec.json.encode({"code": error.status, "title": title(error.status), "description": error.message}), _JSON
 
 
+_PROCESSING = {400: "INVALID_DATA", 401: "UNAUTHORIZED", 403: "FORBIDDEN", 404: "NOT_FOUND", 409: "CONFLICT", 500: "INTERNAL_SERVER_ERROR"}
+
+
+def data_processing(error: CloudError, _request_id: str) -> tuple[bytes, str]:
+    """`{"error_code", "error_name", "error_message"}`, as Data Processing answers; kinds in capitals are names of its own."""
+    name = error.kind if error.kind.isupper() else _PROCESSING.get(error.status, title(error.status).upper().replace(" ", "_"))
+    return msgspec.json.encode({"error_code": error.status, "error_name": name, "error_message": error.message}), _JSON
+
+
 def generic(error: CloudError, request_id: str) -> tuple[bytes, str]:
     """`{"errors": [{status, title, detail, request_id}]}`, the API SIG's shape."""
     one = {"status": error.status, "title": title(error.status), "detail": error.message, "request_id": request_id}

@@ -1,6 +1,9 @@
 """What the settings file says of the object store, as its parts take it."""
 
-from andromede.run.settings import Settings
+import ipaddress
+from urllib.parse import urlsplit
+
+from andromede.run.settings import LOOPBACK, Settings
 from andromede.services.object.s3 import settings as s3
 from andromede.services.object.swift import settings as swift
 
@@ -16,6 +19,15 @@ def of_s3(given: Settings) -> s3.Settings:
             name: s3.Remote(each.url, each.access_key, each.secret_key, each.region, each.projects) for name, each in store.remotes.items()
         },
     )  # fmt: skip
+
+
+def for_guests(given: Settings) -> str:
+    """Where servers reach S3: at the machine's address in the network `public`, unless the store listens on one of its own."""
+    listen, port = given.api.listen, given.object.s3_port
+    if not listen.startswith(LOOPBACK):
+        host = urlsplit(given.api.public_url).hostname or listen
+        return f"{'https' if given.api.tls_certificate else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+    return f"http://{next(ipaddress.ip_network(given.network.public_cidr).hosts())}:{port}"
 
 
 def of_swift(given: Settings) -> swift.Settings:

@@ -25,6 +25,7 @@ from andromede.services.compute import operations as compute_operations
 from andromede.services.compute import reconcile as compute_clock
 from andromede.services.compute.carriers import ComputeHosts
 from andromede.services.compute.hosts import chassis as find_chassis
+from andromede.services.hadoop import service as hadoop
 from andromede.services.identity import leftovers
 from andromede.services.image import service as image
 from andromede.services.image.store import ImageStore
@@ -43,6 +44,7 @@ def apis() -> "list[Api]":
     """Every API that is served."""
     from andromede.http import openapi
     from andromede.services.compute import routes as compute_routes
+    from andromede.services.hadoop import routes as hadoop_routes
     from andromede.services.identity import routes as identity_routes
     from andromede.services.image import routes as image_routes
     from andromede.services.key_manager import routes as key_routes
@@ -50,6 +52,7 @@ def apis() -> "list[Api]":
     from andromede.services.volume import routes as volume_routes
 
     services = [*identity_routes.APIS, *image_routes.APIS, *network_routes.APIS, *compute_routes.APIS, *volume_routes.APIS, *key_routes.APIS]
+    services += hadoop_routes.APIS
     return [*services, openapi.served(services)]
 
 
@@ -62,6 +65,7 @@ def reconcilers(parts: Parts) -> list[Reconciler]:
     """Every reconciler."""
     services = (
         hosts.reconcilers, compute_clock.reconcilers, network.reconcilers, image.reconcilers, volume.reconcilers, leftovers.reconcilers, of_objects,
+        hadoop.reconcilers,
     )  # fmt: skip
     return [purge(parts.database), *(one for of in services for one in of(parts))]
 
@@ -93,7 +97,7 @@ def assemble(
     faces = {"s3": object_settings.of_s3(settings), "swift": object_settings.of_swift(settings)}
     return Parts(
         database=database, settings=settings, operations=Operations(waker), hosts=hosts, images=images, chassis=find_chassis,
-        carriers=ComputeHosts(), sealer=sealer, **faces, **known,
+        carriers=ComputeHosts(), sealer=sealer, guests_s3=object_settings.for_guests(settings), **faces, **known,
     )  # fmt: skip
 
 

@@ -66,6 +66,8 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 
     root: id of its root disk, with its `points` and `past` (drivers.hypervisor.Disk). captures: copies of it that are to be made.
     files: what its metadata service and config drive answer, by path (`openstack/latest/meta_data.json`).
+    private: what its metadata service alone answers, for the program of the cloud's in the guest; only a guest with such documents may put
+    its state there.
     """
 
     id: str
@@ -86,6 +88,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     soft: bool = False
     config_drive: bool = False
     files: dict[str, bytes] = {}
+    private: dict[str, bytes] = {}
     root: str = ""
     points: tuple[str, ...] = ()
     past: tuple[str, str] | None = None
@@ -112,11 +115,19 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
     volumes: tuple[block.Volume, ...] = ()
 
 
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """The last state that a guest put to its metadata service, and the serial of the report that first told of it."""
+
+    serial: int
+    data: bytes
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What an agent sees. `serial` goes up with each change; `generation` is that of the set it holds.
 
     network: which parts of the network serve this host, of `controller` (OVN's) and `metadata`.
     passwords: what guests posted as their passwords, encrypted with their users' keys, by guest.
+    told: the states that guests put since the serial that was asked from; they are not kept over a restart of the agent.
     """
 
     serial: int
@@ -125,6 +136,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     guests: tuple[Seen, ...] = ()
     network: tuple[str, ...] = ()
     passwords: dict[str, bytes] = {}
+    told: dict[str, Told] = {}
     volumes: tuple[block.Seen, ...] = ()
 
 

@@ -1,6 +1,6 @@
 """The rules of server groups' members."""
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, delete, func, select, update
 
 from andromede.core.context import Context
 from andromede.core.errors import QuotaExceeded
@@ -24,3 +24,9 @@ def refuse_crowd(ctx: Context, group_id: str, more: int) -> None:
     limit = quota.limits(ctx.db, ctx.project_id, "compute")["server_group_members"]
     if limit != quota.UNLIMITED and used + more > limit:
         raise QuotaExceeded("server_group_members", asked=more, used=used, limit=limit)
+
+
+def remove(db: Connection, group_id: str) -> None:
+    """Delete a group; its servers stay where they are."""
+    db.execute(update(server).where(server.c.group_id == group_id).values(group_id=None))
+    db.execute(delete(server_group).where(server_group.c.id == group_id))

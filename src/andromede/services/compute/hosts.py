@@ -17,9 +17,10 @@ from andromede.db.base import chunks
 from andromede.db.engine import Database
 from andromede.drivers.host import Desired, Image, Nic, Report, Rescue, Wish
 from andromede.drivers.hypervisor import Arrival, Capture, Departure, Power, Seen, State
+from andromede.drivers.seal import Sealer
 from andromede.engine.client import Operations
 from andromede.engine.model import Reconciler
-from andromede.services.compute import devices, documents, inventory, machine
+from andromede.services.compute import channel, devices, documents, inventory, machine
 from andromede.services.compute.inventory import Room, used
 from andromede.services.compute.scheduler import ALIVE, alive, awaited, choose
 from andromede.services.compute.tables import host, server
@@ -63,9 +64,13 @@ def changed(db: Connection, operations: Operations, *names: str | None) -> None:
 
 
 class Wishes:
-    """What each host should have, from the rows; what has not changed since the last time is not made again."""
+    """What each host should have, from the rows; what has not changed since the last time is not made again.
 
-    def __init__(self) -> None:
+    sealer: opens the documents of servers that have some of the cloud's own.
+    """
+
+    def __init__(self, sealer: Sealer) -> None:
+        self._sealer = sealer
         self._made: dict[str, dict[str, tuple[Any, Wish]]] = {}
 
     def of(self, db: Connection, name: str) -> Desired:
@@ -75,10 +80,11 @@ class Wishes:
         rows = db.execute(select(server.c.id, server.c.updated, server.c.boots, server.c.power, server.c.host, server.c.move).where(*here)).all()
         ports = network.marks_of(db, [row.id for row in rows])
         disks = devices.marks_of(db, [row.id for row in rows])
-        marks = {row.id: (one.zone, tuple(row), ports.get(row.id), disks.get(row.id)) for row in rows}
+        said = channel.numbers(db, [row.id for row in rows])
+        marks = {row.id: (one.zone, tuple(row), ports.get(row.id), disks.get(row.id), said.get(row.id)) for row in rows}
         before = self._made.get(name, {})
         made = {id_: before[id_] for id_, mark in marks.items() if id_ in before and before[id_][0] == mark}
-        made |= {wish.id: (marks[wish.id], wish) for wish in _wishes(db, marks.keys() - made.keys(), one)}
+        made |= {wish.id: (marks[wish.id], wish) for wish in _wishes(db, self._sealer, marks.keys() - made.keys(), one)}
         self._made[name] = made
         wishes = tuple(made[row.id][1] for row in rows)
         networks = {nic.network_id for wish in wishes for nic in wish.nics}
@@ -86,18 +92,20 @@ class Wishes:
         return Desired(generation=one.generation, guests=wishes, metadata=ends, volumes=volume.desired(db, name))
 
 
-def _wishes(db: Connection, ids: Iterable[str], where: Any) -> list[Wish]:
+def _wishes(db: Connection, sealer: Sealer, ids: Iterable[str], where: Any) -> list[Wish]:
     out: list[Wish] = []
     for some in chunks(sorted(ids)):
         rows = db.execute(select(server).where(server.c.id.in_(some))).mappings().all()
         ports = network.ports_of(db, some)
         disks = devices.of_servers(db, some)
+        private = channel.files(db, sealer, some)
         for row in rows:
             mine = ports.get(row["id"], [])
             wish = _wish(row, mine, where.zone, devices.described(disks.get(row["id"], []), mine, row["nic_tags"] or {}))
             if row["move"] is not None:
                 wish = msgspec.structs.replace(wish, **_on_its_way(row["move"], comes=row["host"] != where.name))
-            out.append(msgspec.structs.replace(wish, volumes=devices.wishes(db, disks.get(row["id"], []))))
+            own = private.get(row["id"], {}) if row["host"] == where.name else {}
+            out.append(msgspec.structs.replace(wish, volumes=devices.wishes(db, disks.get(row["id"], [])), private=own))
     return out
 
 
@@ -160,7 +168,7 @@ class Pusher:
 
     def __init__(self, parts: Parts) -> None:
         self._database: Database = parts.database
-        self._hosts, self._operations, self._wishes = parts.hosts, parts.operations, Wishes()
+        self._hosts, self._operations, self._wishes = parts.hosts, parts.operations, Wishes(parts.sealer)
         self._floating: dict[str, tuple[str, ...]] | None = None
 
     def run(self) -> str:
@@ -251,6 +259,7 @@ class Observer:
                     self._write(db, name, one)
                 for id_, data in new_words.items():
                     db.execute(update(server).where(server.c.id == id_, server.c.host == name).values(password=data.decode("latin-1")))
+                channel.note(db, self._operations, name, report.told)
                 self._write_gone(db, name, gone)
                 volume.note(db, self._operations, name, *of_volumes, fresh=fresh)
                 ids = [one.id for one in altered] + gone

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, insert, select
 
 from andromede.core.clock import now
 from andromede.core.context import Context
@@ -12,6 +12,7 @@ from andromede.core.errors import BadRequest, NotFound
 from andromede.core.ids import new_id
 from andromede.http import paging
 from andromede.http.wire import Body, since, until
+from andromede.services.compute import groups
 from andromede.services.compute.api import api, member, reader
 from andromede.services.compute.tables import server, server_group
 
@@ -119,5 +120,4 @@ def show_group(ctx: Context, server_group_id: str) -> dict[str, Any]:
 def delete_group(ctx: Context, server_group_id: str) -> None:
     """Delete a server group; its servers stay where they are."""
     _find(ctx, server_group_id)
-    ctx.db.execute(update(server).where(server.c.group_id == server_group_id).values(group_id=None))
-    ctx.db.execute(delete(server_group).where(server_group.c.id == server_group_id))
+    groups.remove(ctx.db, server_group_id)

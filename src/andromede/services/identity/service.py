@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, select
 
-from andromede.core.context import Caller
+from andromede.core.context import Caller, Context
 from andromede.db.base import chunks
 from andromede.db.engine import Database
 from andromede.services.identity import auth
@@ -17,13 +17,13 @@ from andromede.services.identity.secrets import Box
 from andromede.services.identity.sessions import Credentials, Sessions
 from andromede.services.identity.signatures import derived_key
 from andromede.services.identity.signatures import same as same_signature
-from andromede.services.identity.tables import project, user
-from andromede.services.identity.tokens import Expired, Known, Signer
+from andromede.services.identity.tables import credential, project, user
+from andromede.services.identity.tokens import Expired, Known, Signer, touch
 
 __all__ = [
     "AccessKey", "AccessKeys", "Authenticator", "Credentials", "Expired", "Sessions",
-    "derived_key", "project_exists", "project_names", "project_tags", "projects_known", "reconcilers", "same_signature", "signing",
-    "user_names",
+    "derived_key", "give_key", "project_exists", "project_names", "project_tags", "projects_known", "reconcilers", "same_signature", "signing",
+    "take_key", "user_names",
 ]  # fmt: skip
 
 
@@ -78,6 +78,21 @@ def project_tags(db: Connection, id_: str) -> list[str]:
 def project_names(db: Connection, ids: set[str]) -> dict[str, str]:
     """Names of projects by id."""
     return {row.id: row.name for row in db.execute(select(project.c.id, project.c.name).where(project.c.id.in_(ids)))}
+
+
+def give_key(ctx: Context) -> tuple[str, str, str]:
+    """A new access key of the caller's for the project: its id, the access key and the secret. Raises Forbidden."""
+    from andromede.services.identity import credentials
+
+    row = credentials.create_ec2(ctx, ctx.caller.user_id, {"tenant_id": ctx.project_id})
+    made = credentials.ec2_view(ctx, row)
+    return str(row.id), made["access"], made["secret"]
+
+
+def take_key(db: Connection, credential_id: str) -> None:
+    """Delete an access key that `give_key` made; nothing where it is gone."""
+    if db.execute(delete(credential).where(credential.c.id == credential_id)).rowcount:
+        touch(db)
 
 
 def user_names(db: Connection, ids: set[str]) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from andromede.core.errors import BadRequest, NotFound
 from andromede.engine.model import Reconciler
 from andromede.services.image import for_compute, images, operations, reconcile, snapshots
 
-__all__ = ["KINDS", "Bootable", "bootable", "for_compute", "metadata_of", "reconcilers", "snapshots"]
+__all__ = ["KINDS", "Bootable", "bootable", "for_compute", "metadata_of", "reconcilers", "snapshots", "tags_of"]
 
 KINDS = operations.KINDS
+tags_of = images.tags_of
 _BOOTS_AS = {"qcow2": "qcow2", "raw": "raw", "iso": "raw", "ami": "raw", "aki": "raw", "ari": "raw"}
 _CONTAINERS = ("bare", "ovf", "ami", "aki", "ari")
 

@@ -4,7 +4,7 @@ from sqlalchemy import Connection, select
 
 from andromede.core.clock import now
 from andromede.engine.model import Later, Step, Work
-from andromede.services.compute import consoles, devices, hosts, inventory
+from andromede.services.compute import channel, consoles, devices, hosts, inventory
 from andromede.services.compute.operations import moves
 from andromede.services.compute.operations.base import ABSENT, LOOK, finish, kind, row_of, write
 from andromede.services.compute.operations.snapshot import abandon
@@ -48,6 +48,7 @@ def _erase(work: Work) -> Later | None:
         devices.release(db, work.parts, work.resource, request_id=work.request_id)
         abandon(db, work.parts, row)
         consoles.forget(db, row["id"])
+        channel.drop(db, row["id"])
         inventory.free(db, row["id"])
         moves.abandon(db, row)
         if row["before"] is not None:

@@ -1,0 +1,5 @@
+"""Data Processing's face for the wiring."""
+
+from andromede.services.hadoop.reconcile import reconcilers
+
+__all__ = ["reconcilers"]
