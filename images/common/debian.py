@@ -22,9 +22,11 @@ def index(pool: Path) -> None:
 
 
 def bootstrap(pool: Path, names: Sequence[str], own: Path, root: Path, *, services: Sequence[str]) -> None:
-    """Install Debian into `root`, with the recipe's `own` files and these services enabled. apt outside verified the packages, so
-    apt inside need not."""
+    """Install Debian into `root`, with the recipe's `own` files and these services of systemd enabled; none where the init is another.
+    apt outside verified the packages, so apt inside need not."""
     index(pool)
+    enabled = [f'--customize-hook=chroot "$1" systemctl enable {" ".join(services)}'] if services else []
+    resolver = "systemd/resolve/stub-resolv.conf" if services else "resolv.conf"
     layout.run(
         "mmdebstrap",
         "--mode=root",
@@ -37,10 +39,10 @@ def bootstrap(pool: Path, names: Sequence[str], own: Path, root: Path, *, servic
         "--dpkgopt=path-exclude=/usr/share/locale/*",
         "--dpkgopt=force-confold",
         f"--essential-hook=sync-in {own} /",
-        f'--customize-hook=chroot "$1" systemctl enable {" ".join(services)}',
+        *enabled,
         '--customize-hook=rm -f "$1"/etc/ssh/ssh_host_* "$1"/etc/apt/sources.list "$1"/etc/hostname',
         '--customize-hook=rm -rf "$1"/etc/dpkg/dpkg.cfg.d/99mmdebstrap "$1"/etc/apt/apt.conf.d/99mmdebstrap',
-        '--customize-hook=ln -sf ../run/systemd/resolve/stub-resolv.conf "$1/etc/resolv.conf"',
+        f'--customize-hook=ln -sf ../run/{resolver} "$1/etc/resolv.conf"',
         '--customize-hook=: > "$1/etc/machine-id"',
         "bookworm",
         root,

@@ -28,6 +28,7 @@ from urllib.parse import unquote
 import msgspec
 
 from andromede.core.errors import CloudError, NotFound
+from andromede.run.image_sources import SourceError, fetch
 
 NEEDS = (
     "apt", "binutils", "coreutils", "dosfstools", "dpkg", "e2fsprogs", "lz4", "mmdebstrap", "mtools", "qemu-utils", "util-linux",
@@ -101,7 +102,7 @@ def build(recipe: str, cache: Path, progress: Progress) -> Built:
     shelf.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _locked(shelf / ".lock"):
         progress("resolving packages", None)
-        recipe_hash = _recipe_hash(source)
+        recipe_hash = _recipe_hash(source, plan)
         stamp, known = _stamp(recipe_hash, cache / "apt"), shelf / ".stamp"
         if known.exists() and known.read_text().startswith(stamp) and (done := _load(shelf / known.read_text().split()[1])):
             progress("ready", 1.0)
@@ -168,13 +169,15 @@ def _stamp(recipe_hash: str, state: Path) -> str:
     return hashlib.sha256("\n".join([recipe_hash, *facts]).encode()).hexdigest()
 
 
-def _recipe_hash(source: Path) -> str:
-    """A digest of every file of a recipe and of what recipes share: names and contents."""
+def _recipe_hash(source: Path, plan: dict[str, Any]) -> str:
+    """A digest of every file of a recipe and of what it shares with others: names and contents."""
     digest = hashlib.sha256()
-    for folder in (source.parent / "common", source):
+    used = [source.parent / name for name in plan.get("uses", ())]
+    own = [Path(str(files("andromede"))) / name for name in plan.get("programs", ())]
+    for folder in (source.parent / "common", source, *used, *own):
         for path in sorted(folder.rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts:
-                digest.update(f"{path.relative_to(source.parent)} {path.stat().st_size}\n".encode())
+                digest.update(f"{path.relative_to(folder.parent)} {path.stat().st_size}\n".encode())
                 digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -251,8 +254,14 @@ def _make(job: _Job, cache: Path, progress: Progress) -> None:
                 if not (archives / package.file).exists():
                     raise BuildError(f"Package {package.file} could not be downloaded: {_tail(done.stderr)}")
                 os.link(archives / package.file, target)
+        progress("fetching sources", 0.15)
+        try:
+            fetch(job.source, job.plan, cache, pool, _run)
+        except SourceError as error:
+            raise BuildError(str(error)) from error
         progress("building", 0.3)
-        done = _run([sys.executable, str(job.source / "build"), str(pool), str(out)], limit=3600)
+        programs = [str(Path(str(files("andromede"))) / name) for name in job.plan.get("programs", ())]
+        done = _run([sys.executable, str(job.source / "build"), str(pool), str(out), *programs], limit=3600)
         if done.returncode:
             raise BuildError(f"Recipe {job.source.name} failed: {_tail(done.stderr)}")
         progress("checking", 0.9)
@@ -268,7 +277,10 @@ def _make(job: _Job, cache: Path, progress: Progress) -> None:
         leftover.unlink()
 
 
-_PARTS = (("disk", ".qcow2", "qcow2"), ("kernel", "-vmlinuz", "aki"), ("initrd", "-initrd", "ari"), ("root", "-root.tar.gz", "raw"))
+_PARTS = (
+    ("disk", ".qcow2", "qcow2"), ("kernel", "-vmlinuz", "aki"), ("initrd", "-initrd", "ari"),
+    ("root", "-root.tar.gz", "raw"), ("root", "-root.tar.zst", "raw"),
+)  # fmt: skip
 
 
 def _describe(job: _Job, out: Path) -> dict[str, Any]:
