@@ -11,7 +11,8 @@ import msgspec
 
 from andromede.agent.metadata import STATE, Posted
 from tests.api.images import active
-from tests.cloud import Cloud, until
+from tests.cloud import Cloud
+from tests.waiting import until
 
 CLUSTER = "openstack/latest/andromede/cluster"
 V1, V2 = "/data-processing/v1.1", "/data-processing/v2"
