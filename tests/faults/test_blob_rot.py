@@ -132,6 +132,33 @@ def test_every_bit_that_turns_is_found_and_none_is_served(filled: tuple[Path, Mo
     assert unseen < FLIPS / 6
 
 
+def test_a_bit_of_a_name_in_the_schema_is_rot_and_not_a_mistake_of_ours(filled: tuple[Path, Model], tmp_path: Path) -> None:
+    """SQLite tells of it as of a statement that is wrong: no such table, no such column."""
+    folder, model = filled
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    path = min(copy.glob("shard-*/index-*.db"))
+    whole = path.read_bytes()
+    schema = whole[: whole.rindex(b"CREATE TABLE") + 200].lower()
+    names = [at for word in (b"entries", b"groups", b"meta", b"key ", b"row ", b"name ") for at in _all(schema, word)]
+    assert len(names) > 8
+    for at in names:
+        path.write_bytes(whole)
+        flip(path, (at + 1) * 8)
+        store = make(copy, sync=False)
+        asyncio.run(served(store, model))
+        found(store, repair=True)
+        assert asyncio.run(served(store, model)) == [], at
+        assert found(store) == [], at
+        store.close()
+        shutil.rmtree(copy)
+        shutil.copytree(folder, copy)
+
+
+def _all(text: bytes, word: bytes) -> list[int]:
+    return [at for at in range(len(text)) if text.startswith(word, at)]
+
+
 def _entries(rows: list[object] | None) -> list[object]:
     """Without the positions, which a repair at the start may have moved."""
     assert rows is not None

@@ -57,6 +57,13 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     kept: bytes
 
 
+_MACHINE = {
+    sqlite3.SQLITE_PERM, sqlite3.SQLITE_ABORT, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_TOOBIG,
+}  # fmt: skip
+"""Errors of SQLite that the machine is the cause of, or whoever asks, and never what is in a file."""
+
+
 class Damaged(DriverError):
     """The index is not as it was written: `check` with `repair` builds it again."""
 
@@ -64,6 +71,14 @@ class Damaged(DriverError):
 def damaged(cause: str = "a row of the index fails its checksum") -> Damaged:
     """The one refusal of a damaged index."""
     return Damaged(f"The object store is damaged ({cause}): check it with repair.")
+
+
+def is_rot(error: sqlite3.Error) -> bool:
+    """Whether an error of SQLite, met with our own statements, says that the file is not what was written; else the machine is in the way.
+
+    A bit that turns in the schema makes tables and columns unknown, which SQLite tells as an error of the statement.
+    """
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF not in _MACHINE
 
 
 def pack_row(key: bytes, segment: int, offset: int, length: int, kept: bytes) -> bytes:

@@ -19,7 +19,7 @@ from andromede.drivers.blob import Blob
 from andromede.drivers.blob.local import places
 from andromede.drivers.blob.local.disk import Disk, Handle, refusal
 from andromede.drivers.blob.local.entries import Batch
-from andromede.drivers.blob.local.index import Index, Position, damaged, pack_row, unpack_row
+from andromede.drivers.blob.local.index import Index, Position, damaged, is_rot, pack_row, unpack_row
 from andromede.drivers.blob.local.journal import HEAD, HEADER, ITEM, Journal, Record, Segment, Torn, item_head, record_head
 from andromede.drivers.blob.local.marks import Marks
 from andromede.drivers.blob.overlay import Overlay
@@ -92,7 +92,7 @@ class Writer:
                 return index
             at = index.position()
         except (sqlite3.DatabaseError, DriverError) as error:
-            if isinstance(error, sqlite3.OperationalError) and "no such table" not in str(error):
+            if isinstance(error, sqlite3.Error) and not is_rot(error):
                 raise
             index = self._opened(True)
             at = index.position()
@@ -329,7 +329,7 @@ def told(error: Exception) -> CloudError:
     """What a caller is told of a failure below."""
     if isinstance(error, CloudError):
         return error
-    if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+    if isinstance(error, sqlite3.Error) and is_rot(error):
         found: CloudError = damaged("its index can't be written")
     else:
         found = refusal(error)
