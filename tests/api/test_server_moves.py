@@ -485,3 +485,20 @@ def test_a_server_that_boots_from_a_volume_is_migrated(two):
     assert two.user.delete(f"/compute/v2.1/servers/{id_}").status == 204
     two.settle()
     until(lambda: carrying(two) == {before: [], other(before): []})
+
+
+def test_a_server_with_a_tpm_does_not_leave_it_behind(two):
+    extra = {"extra_specs": {"hw:tpm_version": "2.0"}}
+    assert two.admin.post("/compute/v2.1/flavors/1/os-extra_specs", extra).status == 200
+    id_ = new(two)["id"]
+    before = place(two, id_)
+    for action in ("migrate", "shelve"):
+        answer = act(two, id_, action, client=two.admin, status=409)
+        assert "TPM" in answer.json["conflictingRequest"]["message"]
+    act(two, id_, "resize", {"flavorRef": "3"})
+    assert (place(two, id_), show(two, id_)["status"]) == (before, "VERIFY_RESIZE")
+    act(two, id_, "revertResize")
+    live(two, id_, other(before))
+    assert (place(two, id_), show(two, id_)["status"]) == (other(before), "ACTIVE")
+    down(two, other(before))
+    assert "TPM" in act(two, id_, "evacuate", {}, client=two.admin, status=409).json["conflictingRequest"]["message"]

@@ -63,7 +63,7 @@ def _compute(facts: Facts) -> Sections:
         "compute": {
             "image_ref": facts.image, "image_ref_alt": facts.other_image, "flavor_ref": facts.flavor, "flavor_ref_alt": facts.other_flavor,
             "build_timeout": facts.seconds, "build_interval": 1, "min_compute_nodes": facts.hosts,
-            **({"fixed_network_name": facts.fixed_network} if facts.fixed_network else {}), "min_microversion": "2.1", "max_microversion": "2.96",
+            **({"fixed_network_name": facts.fixed_network} if facts.fixed_network else {}), "min_microversion": "2.1", "max_microversion": "2.104",
         },
         "compute-feature-enabled": {
             "resize": True, "snapshot": True, "suspend": True, "pause": True, "shelve": True, "rescue": True, "stable_rescue": True,

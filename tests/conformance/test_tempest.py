@@ -14,7 +14,7 @@ import tempest as package
 
 from tests.conformance import guests, tempest, whole
 
-PARTS = {"compute": 0.94, "identity": 0.95, "image": 0.73, "network": 0.92, "volume": 0.95}
+PARTS = {"compute": 0.95, "identity": 0.95, "image": 0.73, "network": 0.92, "volume": 0.95}
 """What part of each service's tests some list has, at least; 0.95 is the aim, and left_out.txt says what it fails at."""
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import tarfile
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from andromede.core.clock import monotonic
 from andromede.core.units import MIB
 from andromede.drivers.hypervisor import Capture, Disk, Power, State
-from andromede.drivers.hypervisor.lxc import captures, mounts
+from andromede.drivers.hypervisor.lxc import captures, groups, mounts
 from tests.host.hypervisors import HAVE_LXC, WHY_NO_LXC, LxcWorld
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.skipif(not HAVE_LXC, reason=WHY_NO_LXC)]
@@ -67,6 +68,39 @@ def test_an_archive_holds_what_was_written_and_nothing_of_what_was_removed(tmp_p
         assert (again / "note").stat().st_uid == again.stat().st_uid + 1000
         assert not (again / "tmp").exists()
         Path(one.path).unlink()
+
+    told(tmp_path, story)
+
+
+def test_groups_are_not_swept_away_under_a_container_that_starts(tmp_path):
+    async def story(world: LxcWorld) -> None:
+        hierarchies, tag, guest = world.driver._hierarchies, world.tag, world.guest()
+        places = [root / "andromede" / tag for root in groups._roots(hierarchies)]
+        with groups.hold(hierarchies, tag, guest.id):
+            groups.sweep(hierarchies, tag, lambda: {guest.id})
+            assert all(place.exists() for place in places)
+        groups.sweep(hierarchies, tag, set)
+        assert not any(place.exists() for place in places)
+        # what somebody who was killed held
+        for place in places:
+            (place / f"hold-{guest.id}").mkdir(parents=True)
+        groups.sweep(hierarchies, tag, set)
+        assert not any(place.exists() for place in places)
+        over = threading.Event()
+
+        def sweeping() -> None:
+            while not over.is_set():
+                groups.sweep(hierarchies, tag, world.driver._store.ids)
+
+        sweeper = threading.Thread(target=sweeping)
+        sweeper.start()
+        try:
+            for _ in range(8):
+                await world.until(guest, State.RUNNING)
+                await world.driver.remove(guest.id)
+        finally:
+            over.set()
+            sweeper.join()
 
     told(tmp_path, story)
 

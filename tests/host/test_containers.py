@@ -13,6 +13,7 @@ from andromede.drivers.hypervisor.lxc import processes
 from andromede.drivers.hypervisor.lxc.store import FIRST
 from tests.host.hypervisors import HAVE_LXC, WHY_NO_LXC
 from tests.host.test_live_interfaces import kill_agent
+from tests.host.test_volumes import encrypted_type
 from tests.waiting import until
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.skipif(not HAVE_LXC, reason=WHY_NO_LXC)]
@@ -290,6 +291,26 @@ def test_a_volume_is_mounted_in_a_container_and_outlives_what_befalls_it(real, o
         real.user.delete(f"{attached}/{id_}")
         until(lambda: look()["status"] == "available", 60)
         assert path not in says(real, open_box, "cat /proc/mounts")
+
+
+def test_an_encrypted_volume_of_a_container_is_sealed_and_held_to_its_limits(real, open_box):
+    server, address = open_box
+    attached = f"{SERVERS}/{server['id']}/os-volume_attachments"
+    with volume(real, "sealed", volume_type=encrypted_type(real)) as (id_, look):
+        path = f"/mnt/{id_}"
+        real.user.post(attached, {"volumeAttachment": {"volumeId": id_}})
+        until(lambda: look()["status"] == "in-use" and path in says(real, open_box, "cat /proc/mounts"), 60)
+        assert real.ssh(address, f"echo NOBODY-READS-THIS | sudo tee {path}/note; sync").returncode == 0
+        on_disk = b"".join(one.read_bytes() for one in (real.home.volumes / id_).iterdir())
+        assert on_disk
+        assert b"NOBODY-READS-THIS" not in on_disk
+        before = float(says(real, open_box, "cut -d' ' -f1 /proc/uptime"))
+        assert real.ssh(address, f"sudo dd if=/dev/urandom of={path}/much bs=1M count=10 conv=fsync").returncode == 0
+        assert float(says(real, open_box, "cut -d' ' -f1 /proc/uptime")) - before > 3, "10 MiB at 2 MiB/s take 5 s"
+        act(real, server, reboot={"type": "HARD"})
+        until(lambda: shown(real, server)["status"] == "ACTIVE" and says(real, open_box, f"cat {path}/note") == "NOBODY-READS-THIS", 90)
+        real.user.delete(f"{attached}/{id_}")
+        until(lambda: look()["status"] == "available", 60)
 
 
 def test_a_volume_that_a_machine_had_is_not_mounted_by_the_host(real, open_box):

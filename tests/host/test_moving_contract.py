@@ -12,6 +12,7 @@ from andromede.core.errors import DriverError
 from andromede.core.ids import new_id
 from andromede.core.units import MIB
 from andromede.drivers.hypervisor import Arrival, Departure, Disk, Guest, Move, Phase, Power, State, unreachable
+from andromede.drivers.hypervisor.qemu import tpm
 from tests.host.hypervisors import HAVE_QEMU, WHY_NOT, FakeWorld, QemuWorld
 from tests.host.test_hypervisor_contract import asked
 from tests.host.test_swapping import NEW, OLD, content, drive, has
@@ -46,9 +47,9 @@ class Two:
             return ours
         return await self.there.driver.open(guest_id, what)
 
-    async def runs(self) -> Guest:
+    async def runs(self, **changes: object) -> Guest:
         """A guest that runs here."""
-        made = self.here.guest()
+        made = self.here.guest(**changes)
         guest = asked(made, disks=made.disks or (Disk(id="root", size=2 * MIB),))
         await self.here.until(guest, State.RUNNING)
         await self.here.up(guest.id)
@@ -125,6 +126,28 @@ async def test_a_guest_goes_to_another_host(two: Two) -> None:
     await two.there.restart()
     await two.there.until(asked(arrived, boots=1), State.RUNNING)
     await two.there.up(guest.id)
+
+
+@pytest.mark.skipif(not HAVE_QEMU or not tpm.installed(), reason="needs QEMU and swtpm")
+def test_a_guest_goes_with_what_its_tpm_holds(tmp_path: Path) -> None:
+    async def story() -> None:
+        two = Two("qemu", tmp_path)
+        try:
+            guest = await two.runs(tpm="tpm-crb", machine="q35")
+            kept = two.here.folder / guest.id / "tpm/tpm2-00.permall"
+            assert kept.stat().st_size > 0
+            coming = await two.awaits(guest, await two.described(guest))
+            assert (await two.moved(_towards(guest, two), Phase.GONE)).fault == ""
+            assert (await two.there.driver.ensure(coming)).state is State.RUNNING
+            await two.there.alive(guest.id)
+            came = two.there.folder / guest.id / "tpm/tpm2-00.permall"
+            assert came.read_bytes() == kept.read_bytes(), "another TPM would have been made with other seeds"
+            assert came.stat().st_uid == await two.there.driver.owner(guest.id)
+            await two.here.driver.remove(guest.id)
+        finally:
+            await two.end()
+
+    asyncio.run(story())
 
 
 @contract

@@ -390,7 +390,7 @@ async def test_the_older_machine_takes_cards_too(world):
     assert (await world.driver.ensure(asked(guest, nics=(nic,)))).nics == (nic.port_id,)
 
 
-@pytest.mark.parametrize("bus", ["scsi", "sata", "ide"])
+@pytest.mark.parametrize("bus", ["scsi", "sata", "ide", "usb"])
 def test_other_buses_boot_too(tmp_path, bus):
     async def story():
         async with _world(tmp_path) as world:

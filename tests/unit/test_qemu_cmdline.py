@@ -140,6 +140,8 @@ def test_cards():
     ("buses", "places", "machine"),
     [
         (("scsi", "scsi"), [("scsi-hd", "scsi.0"), ("scsi-hd", "scsi.0")], "q35"),
+        (("usb", "usb"), [("usb-storage", "usb.0"), ("usb-storage", "usb.0")], "q35"),
+        (("ide", "usb"), [("ide-hd", "ide.0"), ("usb-storage", "usb.0")], "pc"),
         (("sata", "sata"), [("ide-hd", "ide.0"), ("ide-hd", "ide.1")], "q35"),
         (("ide", "ide", "ide"), [("ide-hd", "ide.0"), ("ide-hd", "ide.0"), ("ide-hd", "ide.1")], "pc"),
         (("ide", "sata", "virtio"), [("ide-hd", "ide.0"), ("ide-hd", "sata.0"), ("virtio-blk-pci", "pci.0")], "pc"),

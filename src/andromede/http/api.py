@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeVar, get_type_hints
 
 import msgspec
 
+from andromede.core.context import Context
 from andromede.http import faults
 from andromede.http.policy import Policy
 from andromede.http.versions import Microversions, Version, parse
@@ -59,15 +60,15 @@ class Api:
 
     name: of the service; type: its catalog type; prefix: its URL path; fault: its errors' shape; slash: whether a final slash
     may be added to the path of a resource; plain: another prefix that serves the same at the lowest version alone; scoped: whether
-    every path is served with the project of the token behind the prefix too.
+    every path is served with the project of the token behind the prefix too; check: refuses a request before its handler sees it.
     """
 
     def __init__(
         self, name: str, *, type: str, prefix: str, fault: faults.Fault, versions: Microversions | None = None,  # noqa: A002
-        slash: bool = True, plain: str | None = None, scoped: bool = False,
+        slash: bool = True, plain: str | None = None, scoped: bool = False, check: "Callable[[Context, Route], None] | None" = None,
     ) -> None:  # fmt: skip
         self.name, self.type, self.prefix, self.fault, self.versions, self.slash = name, type, prefix, fault, versions, slash
-        self.plain, self.scoped = plain, scoped
+        self.plain, self.scoped, self.check = plain, scoped, check
         self.routes: list[Route] = []
 
     def _declare(self, method: str, path: str, **options: Any) -> Callable[[F], F]:

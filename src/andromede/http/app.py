@@ -236,6 +236,8 @@ class App:
                     raise
         route, value = _choose(routes, data)
         self._admit(route, ctx)
+        if route.api.check is not None:
+            route.api.check(ctx, route)
         arguments: dict[str, Any] = dict(params)
         scope = arguments.pop(_SCOPE, None) if route.api.scoped else None
         if scope is not None and scope != ctx.caller.project_id:

@@ -120,7 +120,7 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     base: absolute path of an immutable image on this host, already inspected; None for an empty disk.
     base_format: `qcow2` or `raw`; never guessed.
     size: bytes the guest sees; at least the virtual size of the base.
-    bus: `virtio`, `scsi`, `sata` or `ide`. cdrom: it is a read-only CD-ROM (not on `virtio`).
+    bus: `virtio`, `scsi`, `sata`, `ide` or `usb`. cdrom: it is a read-only CD-ROM (not on `virtio` or `usb`).
     points: states of it that are kept, by name; one that is not there yet is made when the guest is started or stopped next.
     past: (disk, point): it is made of another disk of the guest as that was at a point of its own, and takes its place.
     """

@@ -15,7 +15,7 @@ from andromede.drivers.hypervisor import Guest
 public = partial(faults.public, "server")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.IGNORECASE)
-BUSES = ("virtio", "scsi", "sata", "ide")
+BUSES = ("virtio", "scsi", "sata", "ide", "usb")
 MODELS = ("virtio", "e1000", "e1000e", "rtl8139", "vmxnet3")
 FIRMWARES = ("bios", "uefi")
 VIDEOS = ("vga", "virtio", "qxl", "bochs", "none")

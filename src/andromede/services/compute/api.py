@@ -4,10 +4,14 @@ from andromede.http import faults
 from andromede.http.api import Api
 from andromede.http.policy import Level, Policy
 from andromede.http.versions import Microversions
+from andromede.services.compute import queries
 
-VERSIONS = Microversions("compute", (2, 1), (2, 96), "X-OpenStack-Nova-API-Version")
+VERSIONS = Microversions("compute", (2, 1), (2, 104), "X-OpenStack-Nova-API-Version")
 root = Api("compute", type="compute", prefix="/compute", fault=faults.compute)
-api = Api("compute", type="compute", prefix="/compute/v2.1", fault=faults.compute, versions=VERSIONS, plain="/compute/v2", slash=False)
+api = Api(
+    "compute", type="compute", prefix="/compute/v2.1", fault=faults.compute, versions=VERSIONS, plain="/compute/v2", slash=False,
+    check=queries.check,
+)  # fmt: skip
 
 
 def reader(name: str) -> Policy:

@@ -24,8 +24,8 @@ from andromede.services.compute.wire import BlockDevice, NewServer, OldBlockDevi
 from andromede.services.network.service import Attached as Port
 from andromede.services.volume import service as volume
 
-LOCAL_BUSES = ("virtio", "scsi", "sata", "ide")
-_PREFIX = {"virtio": "vd", "scsi": "sd", "sata": "sd", "ide": "hd"}
+LOCAL_BUSES = ("virtio", "scsi", "sata", "ide", "usb")
+_PREFIX = {"virtio": "vd", "scsi": "sd", "sata": "sd", "ide": "hd", "usb": "sd"}
 
 
 class Device(msgspec.Struct, kw_only=True):

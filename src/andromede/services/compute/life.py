@@ -71,7 +71,7 @@ def resize(ctx: Context, server_id: str, wanted: Resize) -> None:
     held = [one.volume_id for one in devices.of_servers(ctx.db, [server_id]).get(server_id, [])]
     memo = {
         "flavor": flavor_in_server(flavor), "migration": migration, "disk": 0 if booted else flavor.disk,
-        "volumes": not volume.immovable(ctx.db, held),
+        "volumes": not volume.immovable(ctx.db, held), "wanted": row["host"] if machine.stays(row) else None,
     }  # fmt: skip
     submit(ctx, row, operations.RESIZE, "resize", "resize_prep", memo, **disk_config)
 
@@ -162,8 +162,8 @@ def rescue(ctx: Context, server_id: str, wanted: Rescue | None) -> str:
         volume_booted.check_rescue(ctx, row, stable=stable)
     cdrom = given.get("hw_rescue_device") == "cdrom"
     bus = given.get("hw_rescue_bus") or ("sata" if cdrom else own.get("hw_disk_bus", "virtio"))
-    if cdrom and bus == "virtio":
-        raise BadRequest("The rescue image's property hw_rescue_bus is 'virtio', which has no CD-ROMs.")
+    if cdrom and bus in ("virtio", "usb"):
+        raise BadRequest(f"The rescue image's property hw_rescue_bus is '{bus}', which has no CD-ROMs here.")
     kept = {"image": msgspec.to_builtins(found), "stable": stable, "cdrom": cdrom, "bus": bus}
     memo = {"values": {"rescue": kept, "soft": False}, "boots": row["boots"] + 1, "task": "rescuing"}
     submit(ctx, row, operations.RESCUE, "rescue", "rescuing", memo)
@@ -228,6 +228,7 @@ def create_backup(ctx: Context, server_id: str, wanted: CreateBackup) -> str:
 def shelve(ctx: Context, server_id: str) -> None:
     """Stop a server, keep it as an image (nothing of one that boots from a volume), and leave its host."""
     row = mine(ctx, server_id, "shelve", "active", "stopped", "paused", "suspended")
+    machine.stays(row, "shelve")
     memo: dict[str, Any] = {}
     if volume_booted.is_one(row):
         ctx.take(image_count_total=0)

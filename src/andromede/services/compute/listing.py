@@ -56,7 +56,7 @@ def _filtered(ctx: Context) -> Select[Any]:
         if column is None:
             query = query.where(server.c.id.in_(network.servers_by_address(ctx.db, pattern)))
         elif name != "host" or admin:
-            query = query.where(column.regexp_match(_pattern(pattern)) if name == "name" else column == pattern)
+            query = query.where(column.regexp_match(pattern_of(pattern)) if name == "name" else column == pattern)
     exact = {
         "image": server.c.image_id, "flavor": server.c.flavor_id, "reservation_id": server.c.reservation_id, "user_id": server.c.user_id,
         "key_name": server.c.key_name, "uuid": server.c.id, "vm_state": server.c.vm_state, "task_state": server.c.task_state,
@@ -71,7 +71,8 @@ def _filtered(ctx: Context) -> Select[Any]:
     return _by_tags(ctx, query)
 
 
-def _pattern(text: str) -> str:
+def pattern_of(text: str) -> str:
+    """What a name is to match: a regular expression, or the text itself where it is none."""
     try:
         return patterns.quick(text, "name")
     except re.error:

@@ -7,16 +7,16 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from andromede.core.errors import BadRequest
+from andromede.core.errors import BadRequest, Conflict
 from andromede.drivers.hypervisor import SECURE_BOOT, TPM
 from andromede.services.compute import containers
 
-BUSES = ("virtio", "scsi", "sata", "ide")
+BUSES = ("virtio", "scsi", "sata", "ide", "usb")
 MODELS = ("virtio", "e1000", "e1000e", "rtl8139", "vmxnet3")
 _ALLOWED: dict[str, tuple[str, ...]] = {
     "hypervisor_type": ("qemu", "kvm", "lxc"),
     "hw_disk_bus": BUSES,
-    "hw_cdrom_bus": BUSES,
+    "hw_cdrom_bus": BUSES[:-1],
     "hw_rescue_bus": BUSES,
     "hw_rescue_device": ("disk", "cdrom"),
     "hw_vif_model": MODELS,
@@ -67,6 +67,17 @@ def of(properties: Mapping[str, str], extra_specs: Mapping[str, str], vcpus: int
         "huge_pages": _pages(properties, extra_specs) in ("large", "2MB", "2048"),
         "queues": min(vcpus, 16) if multiqueue and model == "virtio" else 1,
     }
+
+
+def stays(row: Any, action: str = "") -> bool:
+    """Whether a server has to stay on its host while it is off, because of its TPM, which is kept there. row: a mapping.
+
+    Raises Conflict where it does, and an action that takes it away is named.
+    """
+    has = bool(of(row["image"].get("properties", {}), row["flavor"]["extra_specs"], row["vcpus"])["tpm"])
+    if has and action:
+        raise Conflict(f"Cannot '{action}' instance {row['id']}: it has a TPM, which is kept on its host. It can be moved while it runs.")
+    return has
 
 
 def traits(properties: Mapping[str, str], extra_specs: Mapping[str, str]) -> set[str]:

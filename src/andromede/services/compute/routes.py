@@ -19,6 +19,7 @@ from andromede.services.compute import (
     routes_operator,
     routes_security_groups,
     routes_servers,
+    routes_shares,
     routes_tags,
     routes_volumes,
 )  # fmt: skip
@@ -26,6 +27,6 @@ from andromede.services.compute import (
 MODULES = (
     routes_servers, routes_life, routes_actions, routes_consoles, routes_flavors, routes_keypairs, routes_limits, routes_groups, routes_tags,
     routes_interfaces, routes_aggregates, routes_events, routes_images, routes_moves, routes_networks, routes_old_volumes,
-    routes_operator, routes_security_groups, routes_volumes,
+    routes_operator, routes_security_groups, routes_shares, routes_volumes,
 )  # fmt: skip
 APIS = (api.root, api.api, routes_consoles.page)

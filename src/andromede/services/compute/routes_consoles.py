@@ -72,6 +72,8 @@ def create_console(ctx: Context, server_id: str, body: RemoteConsole) -> dict[st
     Errors: 400 a kind of console that servers here do not have; 409 a server that does not run.
     """
     wanted = body.remote_console
+    if wanted.type == "spice-direct" and not ctx.at_least("2.99"):
+        raise BadRequest("Invalid input for field/attribute type. Value: spice-direct. It is of microversion 2.99.")
     url = _issue(ctx, server_id, wanted.protocol, wanted.type)
     return {"remote_console": {"protocol": wanted.protocol, "type": wanted.type, "url": url}}
 
@@ -95,7 +97,8 @@ def show_token(ctx: Context, console_token: str) -> dict[str, Any]:
         row = consoles.find(ctx.db, console_token)
     except Unauthorized as error:
         raise NotFound("Token not found") from error
-    return {"console": {"instance_uuid": row.server_id, "host": row.host, "port": None, "internal_access_path": None}}
+    shown = {"instance_uuid": row.server_id, "host": row.host, "port": None, "internal_access_path": None}
+    return {"console": shown | ({"tls_port": None} if ctx.at_least("2.99") else {})}
 
 
 @cache

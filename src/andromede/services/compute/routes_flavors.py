@@ -13,8 +13,8 @@ from andromede.core.errors import BadRequest, Conflict, NotFound
 from andromede.core.ids import new_id
 from andromede.http import paging
 from andromede.http.response import Response
-from andromede.http.wire import Body, since
-from andromede.services.compute import view
+from andromede.http.wire import Body, since, until
+from andromede.services.compute import listing, view
 from andromede.services.compute.api import admin, api, reader
 from andromede.services.compute.flavors import visible
 from andromede.services.compute.tables import flavor, flavor_access
@@ -48,7 +48,7 @@ class NewFlavor(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     id: Annotated[str, msgspec.Meta(max_length=255)] | int | None = None
     ephemeral: Natural = field(name="OS-FLV-EXT-DATA:ephemeral", default=0)
     swap: Natural = 0
-    rxtx_factor: Annotated[float, msgspec.Meta(gt=0, le=3.40282e38)] = 1.0
+    rxtx_factor: Annotated[float, msgspec.Meta(gt=0, le=3.40282e38), until("2.101")] | UnsetType = UNSET
     public: bool = field(name="os-flavor-access:is_public", default=True)
     description: Annotated[Description | None, since("2.55")] | UnsetType = UNSET
 
@@ -99,9 +99,10 @@ def _brief(ctx: Context, row: Any) -> dict[str, Any]:
 def _full(ctx: Context, row: Any) -> dict[str, Any]:
     out = _brief(ctx, row) | {
         "ram": row["ram"], "vcpus": row["vcpus"], "disk": row["disk"], "swap": row["swap"] or (0 if ctx.at_least("2.75") else ""),
-        "OS-FLV-DISABLED:disabled": row["disabled"], "OS-FLV-EXT-DATA:ephemeral": row["ephemeral"],
-        "os-flavor-access:is_public": row["public"], "rxtx_factor": row["rxtx_factor"],
+        "OS-FLV-EXT-DATA:ephemeral": row["ephemeral"], "os-flavor-access:is_public": row["public"],
     }  # fmt: skip
+    if not ctx.at_least("2.102"):
+        out |= {"OS-FLV-DISABLED:disabled": row["disabled"], "rxtx_factor": row["rxtx_factor"]}
     return out | {"extra_specs": row["extra_specs"]} if ctx.at_least("2.61") else out
 
 
@@ -118,6 +119,11 @@ def _listing(ctx: Context) -> paging.Page:
             query = query.where(~flavor.c.public)
         elif wanted != "none":
             raise BadRequest(f"Invalid is_public filter [{wanted}]")
+    if ctx.at_least("2.102"):
+        if "rxtx_factor" in ctx.query.all("sort_key"):
+            raise BadRequest("Invalid input for query parameters sort_key. Value: rxtx_factor. There is none from 2.102 on.")
+        if (text := ctx.query.get("name")) is not None:
+            query = query.where(flavor.c.name.regexp_match(listing.pattern_of(text)))
     for name, column in (("minRam", flavor.c.ram), ("minDisk", flavor.c.disk)):
         if (text := ctx.query.get(name)) is not None:
             if not text.isdecimal():
@@ -172,7 +178,7 @@ def create_flavor(ctx: Context, body: CreateFlavor) -> dict[str, Any]:
     ctx.db.execute(
         insert(flavor).values(
             id=id_, name=name, ram=wanted.ram, vcpus=wanted.vcpus, disk=wanted.disk, ephemeral=wanted.ephemeral, swap=wanted.swap,
-            rxtx_factor=wanted.rxtx_factor, public=wanted.public, extra_specs={}, created=now(),
+            rxtx_factor=1.0 if wanted.rxtx_factor is UNSET else wanted.rxtx_factor, public=wanted.public, extra_specs={}, created=now(),
             description=None if wanted.description is UNSET else wanted.description,
         )
     )  # fmt: skip

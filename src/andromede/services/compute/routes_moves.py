@@ -9,7 +9,7 @@ from sqlalchemy import select
 from andromede.core.context import Context
 from andromede.core.errors import BadRequest, Conflict
 from andromede.http.response import Response
-from andromede.services.compute import devices, hosts, life, operations
+from andromede.services.compute import devices, hosts, life, machine, operations
 from andromede.services.compute.api import admin, api
 from andromede.services.compute.operations import moves
 from andromede.services.compute.tables import host
@@ -43,6 +43,7 @@ def migrate_server(ctx: Context, server_id: str, body: Migrate | None = None) ->
     allow it.
     """
     row = life.mine(ctx, server_id, "migrate", "active", "stopped")
+    machine.stays(row, "migrate")
     volume.movable(ctx, _volumes(ctx, server_id))
     target = _target(ctx, row, (body.host or None) if body is not None else None)
     try:
@@ -91,6 +92,7 @@ def evacuate_server(ctx: Context, server_id: str, body: Evacuate) -> Response:
     Errors: 400 a host that is up, or a target that is not there; 409 a state that does not allow it, or volumes, which are on that host.
     """
     row = life.mine(ctx, server_id, "evacuate", "active", "stopped", "error")
+    machine.stays(row, "evacuate")
     if _volumes(ctx, server_id):
         raise Conflict(f"Instance {server_id} has volumes, which are on its host: it can be had again when that is back.")
     where = ctx.db.execute(select(host).where(host.c.name == row["host"])).first()

@@ -10,6 +10,7 @@ from andromede.core.errors import BadRequest, Conflict, Forbidden, NotFound
 from andromede.core.ids import is_id
 from andromede.drivers.hypervisor import MOST_DRIVES
 from andromede.http import paging
+from andromede.http.response import Response
 from andromede.http.wire import Body, since
 from andromede.services.compute import containers, devices, hosts, operations, servers, state
 from andromede.services.compute.api import api, member, reader
@@ -99,8 +100,8 @@ def _mine(ctx: Context, server_id: str, action: str) -> Any:
 
 
 @api.post(_ALL, policy=member("os-volumes-attachments:create"))
-def attach_volume(ctx: Context, server_id: str, body: Attach) -> dict[str, Any]:
-    """Give a server a volume; a running guest gets it at once, or once it is brought from another host.
+def attach_volume(ctx: Context, server_id: str, body: Attach) -> dict[str, Any] | Response:
+    """Give a server a volume; a running guest gets it at once, or once it is brought from another host. From 2.101 on nothing is said of it yet.
 
     A container has it mounted, at the place that `device` says.
 
@@ -138,6 +139,8 @@ def attach_volume(ctx: Context, server_id: str, body: Attach) -> dict[str, Any]:
     ctx.parts.operations.submit(
         ctx.db, operations.BRING if away else operations.ATTACH, row["id"], project_id=row["project_id"], request_id=ctx.request_id, memo=memo
     )
+    if ctx.at_least("2.101"):
+        return Response(status=202)
     return {"volumeAttachment": _view(ctx, devices.find(ctx.db, row["id"], found.id), created=True)}
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, delete, func, insert, select, true, update
 
 from andromede.core.clock import now
 from andromede.core.context import Context
-from andromede.core.errors import BadRequest, Forbidden, NotFound, QuotaExceeded
+from andromede.core.errors import BadRequest, Conflict, Forbidden, NotFound, QuotaExceeded
 from andromede.core.ids import is_id, new_id
 from andromede.drivers.hypervisor import MOST_NICS
 from andromede.services.compute import boot_source, devices, groups, hosts, operations, state
@@ -315,9 +315,22 @@ def change(ctx: Context, server_id: str, wanted: ServerChange) -> Any:
     for name in ("access_ipv4", "access_ipv6"):
         if name in values:
             values[name] = canonical(values[name])
+    if wanted.pinned_zone is not UNSET:
+        values["zone"] = _pinned(ctx, row, wanted.pinned_zone)
     if values:
         operations.write(ctx.db, row["id"], **values)
     return find(ctx, server_id)
+
+
+def _pinned(ctx: Context, row: Any, zone: str | None) -> str | None:
+    """The zone that a server is to stay in: none, or where it is. Raises Conflict. Source: microversion 2.104."""
+    if zone is None or zone == row["zone"]:
+        return zone
+    if row["zone"] is not None:
+        raise Conflict(f"Instance {row['id']} is pinned to availability zone {row['zone']}: unpin it first.")
+    if zone != ctx.db.scalar(select(host.c.zone).where(host.c.name == row["host"])):
+        raise Conflict(f"Instance {row['id']} is not in availability zone {zone}: it can be pinned only to where it is.")
+    return zone
 
 
 def remove(ctx: Context, server_id: str, *, now_: bool = False) -> None:

@@ -89,7 +89,7 @@ def _one(ctx: Context, row: Any, ports: list[network.Attached], tags: list[str],
     shown = Server(
         id=row["id"], name=row["name"], status=state.status(row), tenant_id=row["project_id"], user_id=row["user_id"],
         metadata=row["metadata"], host_id=servers.host_id(row["project_id"], row["host"]),
-        image={"id": row["image_id"], "links": [bookmark(ctx, "images", row["image_id"])]} if row["image_id"] else "",
+        image=_image(ctx, row) if row["image_id"] else "",
         flavor=_flavor(ctx, row["flavor"]), created=iso_z(row["created"]), updated=iso_z(row["updated"]), addresses=addresses(ports),
         access_ipv4=row["access_ipv4"], access_ipv6=row["access_ipv6"], links=links(ctx, "servers", row["id"]),
         disk_config=row["disk_config"], zone=(where.zone if where else row["zone"]) or "", key_name=row["key_name"],
@@ -97,7 +97,7 @@ def _one(ctx: Context, row: Any, ports: list[network.Attached], tags: list[str],
         terminated=iso_micro(row["terminated"]) if row["terminated"] else None, task_state=row["task_state"], vm_state=row["vm_state"],
         power_state=state.power(row), volumes=[], locked=row["locked_by"] is not None, description=row["description"], tags=tags,
         trusted_image_certificates=None, server_groups=[row["group_id"]] if row["group_id"] else [], locked_reason=row["locked_reason"],
-        pinned_zone=row["zone"],
+        pinned_zone=row["zone"], scheduler_hints={name: value for name, value in row["hints"].items() if not name.startswith("_")},
     )  # fmt: skip
     if shown.status in ("ACTIVE", "BUILD", "REBOOT", "HARD_REBOOT", "PAUSED", "REBUILD", "RESIZE", "VERIFY_RESIZE", "MIGRATING"):
         shown.progress = state.progress(row)
@@ -122,6 +122,11 @@ def _for_admins(shown: Server, row: Any, where: Any) -> None:
     shown.kernel_id, shown.ramdisk_id = (image.get("kernel") or {}).get("id", ""), (image.get("ramdisk") or {}).get("id", "")
     shown.root_device_name, shown.user_data = "/dev/vda", row["user_data"]
     shown.host_status = "" if where is None else ("UP" if alive(where) else "DOWN") if where.enabled else "MAINTENANCE"
+
+
+def _image(ctx: Context, row: Any) -> dict[str, Any]:
+    shown = {"id": row["image_id"], "links": [bookmark(ctx, "images", row["image_id"])]}
+    return shown | {"properties": row["image"].get("properties", {})} if ctx.at_least("2.98") else shown
 
 
 def _flavor(ctx: Context, kept: dict[str, Any]) -> FlavorInServer:

@@ -215,6 +215,7 @@ class Server(Wire, kw_only=True):
     admin_pass: str | UnsetType = field(name="adminPass", default=UNSET)
     own_user_data: Annotated[str | None, since("2.57")] | UnsetType = field(name="user_data", default=UNSET)
     pinned_zone: Annotated[str | None, since("2.96")] | UnsetType = field(name="pinned_availability_zone", default=UNSET)
+    scheduler_hints: Annotated[dict[str, Any], since("2.100")] | UnsetType = UNSET
 
 
 class ServerAnswer(Wire, kw_only=True):
@@ -254,6 +255,7 @@ class ServerChange(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     disk_config: str | UnsetType = field(name="OS-DCF:diskConfig", default=UNSET)
     description: Annotated[str | None, since("2.19")] | UnsetType = UNSET
     hostname: Annotated[str, since("2.90")] | UnsetType = UNSET
+    pinned_zone: Annotated[str | None, since("2.104")] | UnsetType = field(name="pinned_availability_zone", default=UNSET)
 
 
 class UpdateServer(Body, kw_only=True):

@@ -157,6 +157,7 @@ class Lxc:
         """What the container is now; writes down that it has ended."""
         if found is None:
             if record.pid:
+                processes.settle(record.pid, record.ticks)
                 self._gone(record)
             state = _ENDED[record.ended]
             if record.fault and not record.ended:
@@ -251,13 +252,16 @@ class Lxc:
 
     def _kill(self, guest_id: str) -> None:
         """End the container at once, and wait until it has."""
-        deadline = monotonic() + _ENDING
+        deadline, last = monotonic() + _ENDING, None
         while (found := processes.find(self._store.root, guest_id)) is not None:
+            last = found
             groups.thaw(self._hierarchies, self._tag, guest_id)
             processes.tell(found, signal.SIGKILL)
             if monotonic() > deadline:
                 raise DriverError("The container does not end.")
             time.sleep(0.01)
+        if last is not None:
+            processes.settle(last.pid, last.ticks)
 
     def _adjust(self, guest: Guest, record: Record, found: Found, seen: Seen) -> Seen:
         """Bring a container that runs to what is asked without restarting it; its disk grows when it is started next."""
@@ -332,7 +336,7 @@ class Lxc:
         folder, first = self._store.make(guest.id), self._store.take(guest.id)
         record.guest = guest
         self._store.save(record)
-        groups.remove(self._hierarchies, self._tag, guest.id)
+        groups.remove(self._hierarchies, self._tag, guest.id, _ENDING)
         image = self._root(guest)
         volumes.release_all(folder)
         mounted = {drive.id: volumes.open_(folder, drive, first=first, unseal=self._unseal) for drive in guest.drives}
@@ -353,7 +357,8 @@ class Lxc:
         start: list[str | Path] = [LXC_START, "-P", self._store.root, "-n", guest.id, "-f", folder / "config"]
         try:
             command = [*self._there(), *start, "-o", folder / "lxc.log", "-l", "WARN"]
-            mounts.run(command, timeout=_STARTING, cause="The container could not be started.", path=_NOWHERE)
+            with groups.hold(self._hierarchies, self._tag, guest.id):
+                mounts.run(command, timeout=_STARTING, cause="The container could not be started.", path=_NOWHERE)
         except DriverError as error:
             self._kill(guest.id)
             volumes.release_all(folder)

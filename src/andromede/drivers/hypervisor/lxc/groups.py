@@ -1,16 +1,17 @@
 """The cgroups of containers, which LXC makes and fills; what it leaves is removed here."""
 
+import contextlib
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from andromede.drivers.hypervisor.cgroup import Hierarchy, rmdir
 from andromede.drivers.hypervisor.lxc.config import TOP
 
 _PREFIX = "container-"
-_LAST = "pivot-"
-_NAMES = (_PREFIX, "monitor-", _LAST)
+_LAST, _HOLD = "pivot-", "hold-"
+_NAMES = (_PREFIX, "monitor-", _HOLD, _LAST)
 _ROOT = Path("/sys/fs/cgroup")
 
 
@@ -44,6 +45,31 @@ def remove(hierarchies: Sequence[Hierarchy], tag: str, guest_id: str, patience: 
         for name in _NAMES:
             while not _prune(root / TOP / tag / f"{name}{guest_id}") and name != _LAST and time.monotonic() < deadline:
                 time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def hold(hierarchies: Sequence[Hierarchy], tag: str, guest_id: str) -> Iterator[None]:
+    """Keep the groups above a container's while LXC makes those: whoever sweeps, here or in another cloud, removes none that holds something."""
+    places = [root / TOP / tag / f"{_HOLD}{guest_id}" for root in _roots(hierarchies)]
+    for place in places:
+        _make(place)
+    try:
+        yield
+    finally:
+        for place in places:
+            rmdir(place)
+
+
+def _make(place: Path) -> None:
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError:  # a parent was removed before it held this
+            if time.monotonic() > deadline:
+                raise
+        else:
+            return
 
 
 def shelter(hierarchies: Sequence[Hierarchy], tag: str, guest_id: str, processes: Sequence[int]) -> None:

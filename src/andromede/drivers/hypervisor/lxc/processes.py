@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 import msgspec
@@ -38,6 +39,19 @@ def recorded(root: Path, guest_id: str, pid: int, ticks: int) -> Found | None:
     """One container, where its process is the one that was written down."""
     found = _read(root, pid) if pid else None
     return found if found is not None and (found.guest_id, found.ticks) == (guest_id, ticks) else None
+
+
+def settle(pid: int, ticks: int, patience: float = 5.0) -> None:
+    """Wait until a process that is ending has ended: it loses its title before it lets go of sockets and cgroups."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return
+        if fields[0] in "ZX" or int(fields[19]) != ticks:
+            return
+        time.sleep(0.005)
 
 
 def tell(found: Found, number: int) -> None:

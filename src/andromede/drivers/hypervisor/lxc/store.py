@@ -3,6 +3,7 @@
 A range is taken by a symbolic link `ranges/<number>` -> container's id, which the file system makes for one container only.
 """
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -113,5 +114,9 @@ class Store:
             (self._ranges / str(number)).unlink(missing_ok=True)
 
     def _owners(self) -> dict[str, int]:
+        found: dict[str, int] = {}
         with os.scandir(self._ranges) as entries:
-            return {Path(entry.path).readlink().name: int(entry.name) for entry in entries if entry.is_symlink()}
+            for entry in entries:
+                with contextlib.suppress(OSError):  # given back while we look
+                    found[Path(entry.path).readlink().name] = int(entry.name)
+        return found

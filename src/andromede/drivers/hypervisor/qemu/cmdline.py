@@ -233,10 +233,12 @@ def _nodes(guest: Guest, files: Files) -> list[dict[str, object]]:
 
 def _disks(guest: Guest, bus: _Bus, *, older: bool) -> list[dict[str, object]]:
     devices: list[dict[str, object]] = []
-    used = dict.fromkeys(("virtio", "scsi", "sata", "ide"), 0)
+    used = dict.fromkeys(("virtio", "scsi", "sata", "ide", "usb"), 0)
     buses = _buses(guest)
     if "scsi" in buses:
         devices.append({"driver": "virtio-scsi-pci", "id": "scsi"} | bus.fixed())
+    if "usb" in buses:
+        devices.append({"driver": "qemu-xhci", "id": "usb", "bus": "pci.0" if older else "pcie.0", "p2": 15, "p3": 15})
     if older and "sata" in buses:
         devices.append({"driver": "ich9-ahci", "id": "sata", "bus": "pci.0"})
     first = next((disk.id for disk in guest.disks if disk.id == guest.boot_from), guest.disks[0].id if guest.disks else "")
@@ -249,6 +251,7 @@ def _disks(guest: Guest, bus: _Bus, *, older: bool) -> list[dict[str, object]]:
             return bus.port(name) if any("drive" in one for one in devices) else bus.fixed()
         places: dict[str, dict[str, object]] = {
             "scsi": {"bus": "scsi.0", "lun": count},
+            "usb": {"bus": "usb.0", "port": str(count + 1)},
             "sata": {"bus": f"sata.{count}" if older else f"ide.{count}"},
             "ide": {"bus": f"ide.{count // 2}", "unit": count % 2},
         }
@@ -265,7 +268,7 @@ def _disks(guest: Guest, bus: _Bus, *, older: bool) -> list[dict[str, object]]:
         plug(one)
     for number, disk in enumerate(guest.disks):
         name, end = f"dev-disk{number}", "cd" if disk.cdrom else "hd"
-        kind = {"virtio": "virtio-blk-pci", "scsi": f"scsi-{end}"}.get(disk.bus, f"ide-{end}")
+        kind = {"virtio": "virtio-blk-pci", "scsi": f"scsi-{end}", "usb": "usb-storage"}.get(disk.bus, f"ide-{end}")
         devices.append({"driver": kind, "id": name, "drive": f"disk{number}", "serial": disk.id[:20]} | place(disk.bus, name))
         if disk.id == first:
             devices[-1]["bootindex"] = 1

@@ -42,7 +42,7 @@ def nodes(drive: Drive, fdset: int) -> list[dict[str, Any]]:
 
 def device(drive: Drive) -> dict[str, Any]:
     """What the guest sees, without its place."""
-    kind = {"virtio": "virtio-blk-pci", "scsi": "scsi-hd", "sata": "ide-hd", "ide": "ide-hd"}[drive.bus]
+    kind = {"virtio": "virtio-blk-pci", "scsi": "scsi-hd", "sata": "ide-hd", "ide": "ide-hd", "usb": "usb-storage"}[drive.bus]
     made: dict[str, Any] = {"driver": kind, "id": DEVICE + slot(drive), "drive": node(drive.id), "serial": drive.id[:20]}
     return made | ({"share-rw": True} if drive.shared else {})
 
