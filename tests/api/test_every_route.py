@@ -264,6 +264,8 @@ def test_things_of_another_project_are_not_there(busy):
         belongs = names - (COMMON - {"project_id"} if route.api.name != "image" else COMMON)
         if route.path.endswith("/{transfer_id}/accept"):
             continue  # whoever has the key may take it
+        if route.name.startswith("PUT") and route.path.endswith("/{internal_id}"):
+            continue  # it is the name of one to be made
         if not belongs or not names <= things.keys() or route.policy.level is Level.PUBLIC or re.search("/defaults?$", route.path):
             continue
         answer = call(busy.stranger, route, things)
