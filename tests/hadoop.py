@@ -5,6 +5,7 @@ What it proves is our side of the contract: that nodes are told who is who and w
 
 import asyncio
 import threading
+import time
 from datetime import UTC, datetime
 
 import msgspec
@@ -13,6 +14,8 @@ from andromede.agent.metadata import STATE, Posted
 from tests.api.images import active
 from tests.cloud import Cloud
 from tests.waiting import until
+
+__all__ = ["CLUSTER", "MASTER", "V1", "V2", "WORKER", "Held", "Nodes", "active", "until"]
 
 CLUSTER = "openstack/latest/andromede/cluster"
 V1, V2 = "/data-processing/v1.1", "/data-processing/v2"
@@ -39,16 +42,28 @@ def wanted(name: str = "demo", workers: int = 2, version: str = "hadoop_version"
     return {"name": name, "plugin_name": "hadoop", version: "3.5.0", "node_groups": groups(workers), **more}
 
 
+class Held(dict):
+    """What becomes of every job that is not told of otherwise."""
+
+    def __init__(self, state: str = "PENDING") -> None:
+        super().__init__()
+        self.state = state
+
+    def get(self, key, default=None):
+        return super().get(key, self.state)
+
+
 class Nodes:
     """The programs in the nodes of all clusters of a cloud in this process. They run on a thread, and follow their documents.
 
     `mute` and `failing` name nodes that say nothing and that cannot start; `pending`: memory that YARN waits for; `jobs`: what is to become
-    of jobs, by id (`SUCCEEDED` where nothing is said); `safe`: whether HDFS stays in safe mode.
+    of jobs, by id (`SUCCEEDED` where nothing is said); `safe`: whether HDFS stays in safe mode; `beat`: whether nodes speak twice a second.
     """
 
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
         self.mute: set[str] = set()
+        self.beat = False
         self.failing: set[str] = set()
         self.jobs: dict[str, str] = {}
         self.pending, self.safe, self.running = 0, False, 0
@@ -84,8 +99,9 @@ class Nodes:
                 continue
             data = msgspec.json.encode(self.state(document, alive))
             loop = self.cloud.hosts._loops[host]
-            if self._last.get(id_) != data:
-                self._last[id_] = data
+            before, at = self._last.get(id_, (b"", 0.0))
+            if before != data or time.monotonic() - at > (0.5 if self.beat else 8.0):
+                self._last[id_] = data, time.monotonic()
                 loop.hear(Posted(wish.nics[0].network_id, wish.nics[0].addresses[0], data, STATE))
                 await loop._tell()
 

@@ -12,6 +12,7 @@ from andromede.http.api import parameters
 from andromede.http.policy import Level
 from andromede.run import wiring
 from andromede.services.identity import bootstrap
+from tests import hadoop
 from tests.api.images import active
 from tests.cloud import HASHER, USER_PASSWORD, Cloud
 
@@ -100,6 +101,7 @@ def furnish(cloud):
     assert cloud.user.post(f"{secret}/metadata".removeprefix("http://cloud.test"), {"key": "key", "value": "x"}).status == 201
     cloud.settle()
     return {
+        "hadoop": processing(cloud, network) | {"project_id": project},
         "network": {
             "network_id": network, "subnet_id": subnet, "router_id": router, "group_id": group, "port_id": port, "project_id": project,
             "rule_id": make(f"{n}/security-group-rules", "security_group_rule", security_group_id=group, direction="ingress", protocol="tcp"),
@@ -129,6 +131,31 @@ def furnish(cloud):
             "application_credential_id": application.json["application_credential"]["id"],
             "credential_id": make(f"{i}/credentials", "credential", blob="{}", type="thing", user_id=user),
         },
+    }  # fmt: skip
+
+
+def processing(cloud, network):
+    """One of everything that Data Processing keeps."""
+
+    def keep(path, key, **values):
+        answer = cloud.user.post(f"{hadoop.V1}/{path}", values)
+        assert answer.status == 202, answer
+        return answer.json[key]["id"]
+
+    hadoop.image(cloud)
+    mine = active(cloud.user, name="mine")["id"]
+    assert cloud.user.post(f"{hadoop.V1}/images/{mine}", {"username": "debian"}).status == 202
+    binary = keep("job-binaries", "job_binary", name="run.sh", url="swift://box/run.sh")
+    plugin = {"plugin_name": "hadoop", "hadoop_version": "3.5.0"}
+    return {
+        "image_id": mine, "job_binary_id": binary, "job_template_id": keep("jobs", "job", name="run", type="Shell", mains=[binary]),
+        "node_group_template_id": keep(
+            "node-group-templates", "node_group_template", name="worker", flavor_id="1", node_processes=hadoop.WORKER, **plugin
+        ),
+        "cluster_template_id": keep("cluster-templates", "cluster_template", name="small", node_groups=hadoop.groups(), **plugin),
+        "data_source_id": keep("data-sources", "data_source", name="in", type="hdfs", url="/in"),
+        "internal_id": cloud.user.put(f"{hadoop.V1}/job-binary-internals/run.sh", b"true").json["job_binary_internal"]["id"],
+        "cluster_id": keep("clusters", "cluster", neutron_management_network=network, **hadoop.wanted()),
     }  # fmt: skip
 
 
@@ -237,6 +264,8 @@ def test_things_of_another_project_are_not_there(busy):
         belongs = names - (COMMON - {"project_id"} if route.api.name != "image" else COMMON)
         if route.path.endswith("/{transfer_id}/accept"):
             continue  # whoever has the key may take it
+        if route.name.startswith("PUT") and route.path.endswith("/{internal_id}"):
+            continue  # it is the name of one to be made
         if not belongs or not names <= things.keys() or route.policy.level is Level.PUBLIC or re.search("/defaults?$", route.path):
             continue
         answer = call(busy.stranger, route, things)

@@ -178,8 +178,8 @@ def _operation(routes: list[Route], known: dict[str, Schema], name: str) -> Sche
 
 
 def _names(routes: Sequence[Route]) -> dict[tuple[str, str], str]:
-    """The operationId of each method and path: the API's and the handler's names; where those do not suffice, with words of the path, and then
-    with its parameters."""
+    """The operationId of each method and path: the API's and the handler's names; where those do not suffice, with words of the path, then
+    with its parameters, and then with the version of the API."""
 
     def short(route: Route) -> str:
         if route.action is None:
@@ -191,6 +191,8 @@ def _names(routes: Sequence[Route]) -> dict[tuple[str, str], str]:
     words = {key: short(route) if counts[short(route)] == 1 else "_".join([short(route), *_fixed(route)]) for key, route in keys.items()}
     again = Counter(words.values())
     words = {key: word if again[word] == 1 else "_".join([word, *re.findall(r"{(\w+)}", key[1])]) for key, word in words.items()}
+    still = Counter(words.values())
+    words = {key: word if still[word] == 1 else f"{word}_{keys[key].api.prefix.rpartition('/')[2]}" for key, word in words.items()}
     return {key: re.sub(r"\W", "_", word) for key, word in words.items()}
 
 

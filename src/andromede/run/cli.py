@@ -1,4 +1,4 @@
-"""The command line: `andromede up`, `down`, `status`, `logs`, `doctor`, `destroy`, `operations`, `image`, `host`,
+"""The command line: `andromede up`, `down`, `status`, `logs`, `doctor`, `destroy`, `operations`, `image`, `host`, `hadoop`,
 `openstack`."""
 
 import os
@@ -13,6 +13,7 @@ from cyclopts import App, Parameter
 
 from andromede import __version__
 from andromede.core.errors import CloudError
+from andromede.run import cli_hadoop
 
 app = App(name="andromede", help="A sovereign cloud on this machine.", version=__version__, version_flags=["--version"])
 HomeOption = Annotated[Path | None, Parameter(name="--home", help="Directory of the cloud; /var/lib/andromede by default.")]
@@ -199,6 +200,9 @@ def host_remove(name: str, /, *, home: HomeOption = None) -> None:
     from andromede.run.hosts import remove
 
     remove(_home(home), name)
+
+
+app.command(cli_hadoop.app)
 
 
 @app.command(help_flags=[], version_flags=[])

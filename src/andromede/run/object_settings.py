@@ -24,10 +24,20 @@ def of_s3(given: Settings) -> s3.Settings:
 def for_guests(given: Settings) -> str:
     """Where servers reach S3: at the machine's address in the network `public`, unless the store listens on one of its own."""
     listen, port = given.api.listen, given.object.s3_port
-    if not listen.startswith(LOOPBACK):
+    if not inside(given):
         host = urlsplit(given.api.public_url).hostname or listen
         return f"{'https' if given.api.tls_certificate else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
-    return f"http://{next(ipaddress.ip_network(given.network.public_cidr).hosts())}:{port}"
+    return f"http://{own_address(given)}:{port}"
+
+
+def inside(given: Settings) -> bool:
+    """Whether S3 is served to servers at an address beside the one that it listens on."""
+    return given.object.servers and given.api.listen.startswith(LOOPBACK)
+
+
+def own_address(given: Settings) -> str:
+    """The machine's address in the network `public`."""
+    return str(next(ipaddress.ip_network(given.network.public_cidr).hosts()))
 
 
 def of_swift(given: Settings) -> swift.Settings:

@@ -8,8 +8,10 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from andromede.run import lean  # before the first import of structlog
@@ -46,20 +48,28 @@ def objects(home: Home) -> None:
 
     from granian.constants import Interfaces
 
-    from andromede.run import workers
+    from andromede.run import drivers, object_settings, workers
     from andromede.run.wiring import object_faces
 
     log.configure()
 
     def work(lifeline: int) -> None:
         with object_faces(home) as faces:
-            asyncio.run(_serve(home, faces, Interfaces.ASGI, lifeline))
+            given = home.settings
+            beside = {} if drivers.fake(home) or not object_settings.inside(given) else {object_settings.own_address(given): given.object.s3_port}
+            asyncio.run(_serve(home, faces, Interfaces.ASGI, lifeline, beside=beside))
 
     workers.keep(home.settings.object.workers or min(os.cpu_count() or 1, 8), work)
 
 
-async def _serve(home: Home, faces: dict[int, Any], interface: Any, lifeline: int | None = None, *, websockets: bool = False) -> None:
-    """Serve applications by port until SIGTERM, or until `lifeline` ends; other processes may serve the same ports."""
+async def _serve(
+    home: Home, faces: dict[int, Any], interface: Any, lifeline: int | None = None, *, websockets: bool = False,
+    beside: Mapping[str, int] = MappingProxyType({}),
+) -> None:  # fmt: skip
+    """Serve applications by port until SIGTERM, or until `lifeline` ends; other processes may serve the same ports.
+
+    beside: addresses at which one of the ports is served too, without TLS, as soon as the machine has them.
+    """
     import asyncio
 
     from granian.server.embed import Server as Embedded
@@ -78,6 +88,10 @@ async def _serve(home: Home, faces: dict[int, Any], interface: Any, lifeline: in
     if lifeline is not None:
         loop.add_reader(lifeline, ending.set)
     serving = {asyncio.create_task(server.serve()) for server in servers}
+    for address, port in beside.items():
+        late = Embedded(faces[port], address=address, port=port, interface=interface, log_enabled=False, backlog=1024)
+        servers.append(late)
+        serving.add(asyncio.create_task(_serve_when_there(late, address)))
     lean.settled()
     ended = asyncio.create_task(ending.wait())
     done, _ = await asyncio.wait({*serving, ended}, return_when=asyncio.FIRST_COMPLETED)
@@ -86,6 +100,19 @@ async def _serve(home: Home, faces: dict[int, Any], interface: Any, lifeline: in
     for server in servers:
         server.stop()
     await asyncio.wait(serving, timeout=5)
+
+
+async def _serve_when_there(server: Any, address: str) -> None:
+    """Serve at an address that the machine gets when its network is made."""
+    import asyncio
+    import socket
+
+    while True:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((address, 0))
+            break
+        await asyncio.sleep(1)
+    await server.serve()
 
 
 def engine(home: Home) -> None:

@@ -190,6 +190,8 @@ class Object(Section):
     """Port of Swift."""
     s3_port: int = 9000
     """Port of S3, which is served at the root."""
+    servers: bool = True
+    """Serve S3 to servers too, without TLS at the machine's address in the network `public`, where only they come; their clusters need it."""
     s3_domain: str = ""
     """Domain under which buckets are hosts of their own (`bucket.DOMAIN`); paths only when empty."""
     workers: int = 0

@@ -4,8 +4,9 @@ What only the API needs (routes, the HTTP layer, signing in) is imported where i
 """
 
 import contextlib
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, cast
 
 from andromede.agent.client import AgentHosts
 from andromede.core.context import Parts
@@ -91,7 +92,7 @@ def assemble(
     database: Database, settings: Settings, *, waker: Waker, hosts: Hosts, images: ImageStore, signing: "Signing | None" = None,
     fabric: Fabric | None = None, objects: Objects | None = None, sealer: Sealer,
 ) -> Parts:  # fmt: skip
-    """What services find in `ctx.parts` and reconcilers in `parts`; only the API signs people in, only the engine has the fabric and the objects."""
+    """What services find in `ctx.parts` and reconcilers in `parts`; only the API signs people in, only the engine has the fabric."""
     optional = {"fabric": fabric, "objects": objects, "signing": signing}
     known = {name: part for name, part in optional.items() if part is not None}
     faces = {"s3": object_settings.of_s3(settings), "swift": object_settings.of_swift(settings)}
@@ -126,7 +127,8 @@ def _common(home: Home, database: Database, waker: Waker) -> dict[str, Any]:
 def application(home: Home) -> "Iterator[App]":
     """The application of an API process."""
     database = Database(home.database_url)
-    parts = assemble(**_common(home, database, SocketWaker(home.engine_socket)), signing=signing(home, database))
+    objects = cast("Objects", Later(lambda: _objects(home)))
+    parts = assemble(**_common(home, database, SocketWaker(home.engine_socket)), signing=signing(home, database), objects=objects)
     serving = app(parts, public_url=home.url, threads=home.settings.api.threads)
     try:
         yield serving
@@ -161,6 +163,19 @@ def object_faces(home: Home) -> "Iterator[dict[int, Any]]":
         proving.known.close()
         store.close()
         database.close()
+
+
+class Later:
+    """Something that is made when it is first used: what a process seldom needs costs it nothing."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make, self._made, self._lock = make, None, threading.Lock()
+
+    def __getattr__(self, name: str) -> Any:
+        with self._lock:
+            if self._made is None:
+                self._made = self._make()
+        return getattr(self._made, name)
 
 
 class Inside:

@@ -30,11 +30,14 @@ def tell(db: Connection, parts: Parts, cluster_id: str) -> None:
     volumes = compute.volumes_of(db, [one["server_id"] for one in nodes])
     common = _common(parts, row, groups, nodes)
     for one in nodes:
+        disks = [where for _id, where, there in volumes.get(one["server_id"], []) if there]
+        if len(disks) < len(one["volumes"]):
+            continue  # it is not told to begin before it has what it keeps data on
         processes = groups[one["group_id"]]["facts"]["node_processes"]
         document = common | {
             "node": {
                 "name": one["name"], "address": one["address"], "processes": processes, "vcpus": one["vcpus"], "memory_mb": one["ram"],
-                "disks": [where for _id, where, there in volumes.get(one["server_id"], []) if there],
+                "disks": disks,
             },
             "config": plugin.sites(row["facts"]["cluster_configs"], groups[one["group_id"]]["facts"]["node_configs"]),
             "jobs": _jobs(db, parts, cluster_id) if "resourcemanager" in processes else [],

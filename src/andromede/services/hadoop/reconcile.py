@@ -165,7 +165,9 @@ def _progress(ctx: Context, row: Any, members: list[Member]) -> dict[str, Any]:
         if one.row["ready"] is None:
             db.execute(update(node).where(node.c.server_id == one.row["server_id"]).values(ready=now()))
     status = _stage(staying, built, mounted, spoken, up)
-    if status == ACTIVE and not _whole(staying, len(here) - len(staying)):
+    if row["status"] == ACTIVE:
+        status = ACTIVE  # it was whole: what it lacks since is told by its health, unless a node is lost
+    elif status == ACTIVE and not _whole(staying):
         status = "Starting"
     if row["status"] in ("Adding Instances", "Decommissioning") and status != ACTIVE:
         status = row["status"]
@@ -188,13 +190,12 @@ def _stage(staying: list[Member], built: list[Member], mounted: list[Member], sp
     return "Starting" if begun else "Configuring"
 
 
-def _whole(staying: list[Member], leaving: int) -> bool:
+def _whole(staying: list[Member]) -> bool:
     """Whether HDFS is out of safe mode, with every data node and every node manager that should be there."""
     hdfs = next((one.state.hdfs for one in staying if one.state is not None and one.state.hdfs is not None), None)
     yarn = next((one.state.yarn for one in staying if one.state is not None and one.state.yarn is not None), None)
     data = sum("datanode" in one.processes for one in staying)
     managers = sum("nodemanager" in one.processes for one in staying)
-    del leaving
     return hdfs is not None and yarn is not None and not hdfs.safe_mode and hdfs.live >= data and yarn.running >= managers
 
 
