@@ -125,7 +125,7 @@ class Cluster:
                 "generation": self.generation,
                 "cluster": {"id": "x", "name": "demo", "identity": self.identity},
                 "node": {"name": name, "address": address, "processes": list(processes), "vcpus": 2, "memory_mb": self.memory_mb, "disks": []},
-                "roles": dict.fromkeys(MASTERS, [self.master]) | {"secondarynamenode": []},
+                "roles": {role: [self.master] for role in MASTERS} | {"secondarynamenode": []},
                 "hosts": {one: known[0] for one, known in self.names.items()},
                 "secret": "a secret",
                 "jobs": self.jobs if address == self.master else [],
@@ -174,7 +174,12 @@ class Cluster:
 
     def healthy(self, workers):
         """Until HDFS is out of safe mode with its nodes, and YARN has its own."""
-        return self.wait(lambda state: (state.get("phase"), *(state.get("hdfs", {}).get(key) for key in ("safe_mode", "live")), state.get("yarn", {}).get("running")) == ("running", False, workers, workers))
+
+        def ready(state):
+            hdfs, yarn = state.get("hdfs", {}), state.get("yarn", {})
+            return (state.get("phase"), hdfs.get("safe_mode"), hdfs.get("live"), yarn.get("running")) == ("running", False, workers, workers)
+
+        return self.wait(ready)
 
     def run(self, limit=300.0, **job):
         """Run a job to its end; answers its record and the seconds it took."""

@@ -80,9 +80,14 @@ def data_folders(document: Document, places: Places) -> list[str]:
     return [f"/mnt/{disk.rsplit('/', 1)[-1]}" if disk.startswith("/dev/") else disk for disk in document.node.disks] or [str(places.state)]
 
 
+def replicas(document: Document) -> int:
+    """How many copies of a block there are: three, or as many as there are workers."""
+    masters = {address for role in MASTERS for address in document.roles.get(role, ())}
+    return min(3, max(1, len(set(document.hosts) - masters)))
+
+
 def _hdfs(document: Document, places: Places) -> Site:
     master, here = document.first("namenode"), document.node.address
-    workers = len(set(document.hosts) - {address for role in MASTERS for address in document.roles.get(role, ())})
     site = {
         "dfs.namenode.rpc-address": f"{master}:8020",
         "dfs.namenode.http-address": f"{master}:9870",
@@ -94,7 +99,7 @@ def _hdfs(document: Document, places: Places) -> Site:
         "dfs.datanode.http.address": f"{here}:9864",
         "dfs.datanode.hostname": here,
         "dfs.datanode.du.reserved": str(256 << 20),
-        "dfs.replication": str(min(3, max(1, workers))),
+        "dfs.replication": str(replicas(document)),
         "dfs.permissions.enabled": "true",
         "dfs.permissions.superusergroup": "supergroup",
         "dfs.block.access.token.enable": "true",
@@ -162,6 +167,7 @@ def _mapred(document: Document, places: Places) -> Site:
         "mapreduce.map.java.opts": f"{tasks} -Xmx{small * 4 // 5}m",
         "mapreduce.reduce.memory.mb": str(small),
         "mapreduce.reduce.java.opts": f"{tasks} -Xmx{small * 4 // 5}m",
+        "mapreduce.client.submit.file.replication": str(replicas(document)),
         "mapreduce.client.completion.pollinterval": "500",
         "mapreduce.client.progressmonitor.pollinterval": "500",
         "yarn.app.mapreduce.am.resource.mb": str(small),
