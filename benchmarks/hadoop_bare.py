@@ -6,6 +6,8 @@ loopback. Says one line of JSON: seconds to format, to a healthy cluster, of eac
 
 import json
 import os
+import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -40,14 +42,15 @@ def main(workers: int, memory_mb: int, rows: str) -> None:
                 "node": {"name": f"n{address[-2:]}", "address": address, "processes": processes, "vcpus": 2, "memory_mb": memory_mb},
                 "roles": {role: [master] for role in MASTERS},
                 "hosts": {one: f"n{one[-2:]}" for one in names},
-                "config": {"mapred-site": {"mapreduce.map.java.opts": "-Xmx409m", "mapreduce.reduce.java.opts": "-Xmx409m", "yarn.app.mapreduce.am.command-opts": "-Xmx409m"}},
+                "config": {"mapred-site": {"mapreduce.map.java.opts": "", "mapreduce.reduce.java.opts": "", "yarn.app.mapreduce.am.command-opts": "-Xmx332m"}},
                 "secret": "bare",
             }
         )
         places[address] = Places(root)
         ground.folders(document, places[address])
         sites.write_all(document, places[address])
-        Path("/etc/hosts").write_text("127.0.0.1 localhost\n" + "".join(f"{one} n{one[-2:]}\n" for one in names))
+        shutil.copy("/etc/hadoop/log4j.properties", places[address].conf)
+        Path("/etc/hosts").write_text(f"127.0.0.1 localhost {socket.gethostname()}\n" + "".join(f"{one} n{one[-2:]}\n" for one in names))
 
     def java(address, user, *words):
         conf = places[address].conf
@@ -91,7 +94,7 @@ def until(ready, limit=300.0):
                 return
         except (OSError, KeyError, ZeroDivisionError):
             pass
-        assert time.monotonic() < end, "it did not come up"
+        assert time.monotonic() < end, "".join(path.read_text()[-1500:] for path in Path("/bare").rglob("*.out"))
         time.sleep(0.05)
 
 

@@ -44,6 +44,20 @@ def test_there_are_as_many_copies_as_workers_can_hold(tmp_path, workers, copies)
     assert sites.sites(document(hosts=hosts), places(tmp_path))["hdfs-site.xml"]["dfs.replication"] == copies
 
 
+@pytest.mark.parametrize(("memory", "task", "room"), [(1024, "256", "512"), (2048, "512", "1536"), (16384, "1024", "15872")])
+def test_tasks_fit_their_nodes(tmp_path, memory, task, room):
+    made = sites.sites(document(node=raw()["node"] | {"memory_mb": memory}), places(tmp_path))
+    assert made["mapred-site.xml"]["mapreduce.map.memory.mb"] == task
+    assert made["yarn-site.xml"]["yarn.nodemanager.resource.memory-mb"] == room
+    assert 2 * int(task) <= int(room)
+
+
+@pytest.mark.parametrize(("said", "heap"), [("1000", "-Xmx650m"), ("much", "-Xmx256m")])
+def test_the_managers_heap_follows_what_the_user_gives_it(tmp_path, said, heap):
+    made = sites.sites(document(config={"mapred-site": {"yarn.app.mapreduce.am.resource.mb": said}}), places(tmp_path))
+    assert heap in made["mapred-site.xml"]["yarn.app.mapreduce.am.command-opts"]
+
+
 def test_object_storage_and_a_second_namenode_are_named_where_there_are(tmp_path):
     s3 = {"endpoint": "https://s3:8082", "region": "r", "access_key": "a", "secret_key": "b"}
     made = sites.sites(document(s3=s3, roles={"namenode": [HERE], "secondarynamenode": ["10.0.0.11"]}), places(tmp_path))
