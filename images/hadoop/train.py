@@ -28,10 +28,9 @@ EMPTY = b'<?xml version="1.0"?><ListBucketResult><Name>x</Name><KeyCount>0</KeyC
 PROCESSES = ("namenode", "secondarynamenode", "datanode", "resourcemanager", "nodemanager", "historyserver")
 EXAMPLES = "file:///usr/lib/hadoop/hadoop-mapreduce-examples.jar"
 JOBS: tuple[dict[str, Any], ...] = (
-    {"type": "Java", "main": EXAMPLES, "args": ["teragen", "2000", "/rows"]},
+    {"type": "Java", "main": EXAMPLES, "args": ["teragen", "-Dmapreduce.job.maps=1", "2000", "/rows"]},
     {"type": "Java", "main": EXAMPLES, "args": ["terasort", "/rows", "/sorted"]},
-    {"type": "Java", "main": EXAMPLES, "args": ["teravalidate", "/sorted", "/report"]},
-    {"type": "MapReduce.Streaming", "mapper": "cat", "reducer": "wc", "input": "/report", "output": "/counted"},
+    {"type": "MapReduce.Streaming", "mapper": "cat", "reducer": "wc", "input": "/sorted", "output": "/counted", "configs": {"mapreduce.job.maps": "1"}},
 )
 
 

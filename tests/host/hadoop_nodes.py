@@ -174,11 +174,12 @@ class Cluster:
 
     def healthy(self, workers):
         """Until HDFS is out of safe mode with its nodes, and YARN has its own."""
-        def whole(state):
+
+        def ready(state):
             hdfs, yarn = state.get("hdfs", {}), state.get("yarn", {})
             return (state.get("phase"), hdfs.get("safe_mode"), hdfs.get("live"), yarn.get("running")) == ("running", False, workers, workers)
 
-        return self.wait(whole)
+        return self.wait(ready)
 
     def run(self, limit=300.0, **job):
         """Run a job to its end; answers its record and the seconds it took."""

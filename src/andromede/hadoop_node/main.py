@@ -55,11 +55,12 @@ class Node:
                 self._take(found)
             if self._document is not None:
                 ground.names(self._document, self._places)
-        if self._document is None or self.stopped:
+        if self._document is None:
             return
         if self._document.stop:
-            self._finish()
+            self._finish(now)
             return
+        self.stopped = False
         self._daemons.tick()
         running = {name for name, daemon in self._daemons.all.items() if daemon.state == "running"}
         if now - self._checked >= pace:
@@ -128,17 +129,17 @@ class Node:
             if self._cloud.tell(state):
                 self._last, self._told = _copy(state), now
 
-    def _finish(self) -> None:
-        """End everything in order."""
+    def _finish(self, now: float) -> None:
+        """End everything in order, once; say that it has ended until that is heard, and now and then."""
         assert self._document is not None
-        self._cloud.tell(self._state("stopping"))
-        self._jobs.stop(self._document)
-        self._daemons.stop()
-        self._logs.finish(self._document)
-        state = self._state("stopped")
-        while not self._cloud.tell(state):
-            time.sleep(STEADY)
-        self.stopped = True
+        if not self.stopped:
+            self._cloud.tell(self._state("stopping"))
+            self._jobs.stop(self._document)
+            self._daemons.stop()
+            self._logs.finish(self._document)
+            self.stopped, self._told = True, -TELLS
+        if now - self._told >= TELLS and self._cloud.tell(self._state("stopped")):
+            self._told = now
 
     def close(self) -> None:
         """End the daemons; the node goes down."""

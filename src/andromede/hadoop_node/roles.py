@@ -1,7 +1,6 @@
 """The daemons there are: their class, their user, the port that answers when they do, and how Java runs them."""
 
 import subprocess
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .document import Document
@@ -24,7 +23,7 @@ class Role:
     """What it has where neither the user nor the node's size says otherwise."""
 
 
-ROLES: Mapping[str, Role] = {
+ROLES: dict[str, Role] = {
     role.name: role
     for role in (
         # In the order of stopping, last to first.

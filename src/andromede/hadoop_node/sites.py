@@ -12,8 +12,10 @@ from .document import MASTERS, Document
 from .places import Places, folder, write
 
 Site = dict[str, str]
-LEFT = 384
+LEFT = 512
 """MiB of a worker that its own daemons and system have beside the tasks."""
+HEAP_SHARE = 0.65
+"""Of a task's memory; the rest is Java's own."""
 
 
 def sites(document: Document, places: Places) -> dict[str, Site]:
@@ -80,9 +82,14 @@ def data_folders(document: Document, places: Places) -> list[str]:
     return [f"/mnt/{disk.rsplit('/', 1)[-1]}" if disk.startswith("/dev/") else disk for disk in document.node.disks] or [str(places.state)]
 
 
+def replicas(document: Document) -> int:
+    """How many copies of a block there are: three, or as many as there are workers."""
+    masters = {address for role in MASTERS for address in document.roles.get(role, ())}
+    return min(3, max(1, len(set(document.hosts) - masters)))
+
+
 def _hdfs(document: Document, places: Places) -> Site:
     master, here = document.first("namenode"), document.node.address
-    workers = len(set(document.hosts) - {address for role in MASTERS for address in document.roles.get(role, ())})
     site = {
         "dfs.namenode.rpc-address": f"{master}:8020",
         "dfs.namenode.http-address": f"{master}:9870",
@@ -94,7 +101,7 @@ def _hdfs(document: Document, places: Places) -> Site:
         "dfs.datanode.http.address": f"{here}:9864",
         "dfs.datanode.hostname": here,
         "dfs.datanode.du.reserved": str(256 << 20),
-        "dfs.replication": str(min(3, max(1, workers))),
+        "dfs.replication": str(replicas(document)),
         "dfs.permissions.enabled": "true",
         "dfs.permissions.superusergroup": "supergroup",
         "dfs.block.access.token.enable": "true",
@@ -137,6 +144,8 @@ def _yarn(document: Document, places: Places) -> Site:
         "yarn.nodemanager.resource.memory-mb": str(max(512, node.memory_mb - LEFT)),
         "yarn.nodemanager.resource.cpu-vcores": str(node.vcpus),
         "yarn.nodemanager.vmem-check-enabled": "false",
+        # the archive of classes is every process's, and is no task's memory
+        "yarn.nodemanager.containers-monitor.procfs-tree.smaps-based-rss.enabled": "true",
         "yarn.nodemanager.local-dirs": ",".join(f"{one}/yarn" for one in data_folders(document, places)),
         "yarn.nodemanager.log-dirs": f"{places.logs}/userlogs",
         "yarn.nodemanager.disk-health-checker.max-disk-utilization-per-disk-percentage": "98",
@@ -148,9 +157,10 @@ def _yarn(document: Document, places: Places) -> Site:
 
 
 def _mapred(document: Document, places: Places) -> Site:
-    history = document.first("historyserver")
-    tasks = f"@{places.share}/task.args"
-    small = 512
+    history, said = document.first("historyserver"), document.config.get("mapred-site", {})
+    tasks, small = f"@{places.share}/task.args", str(task_memory(document))
+    manager = said.get("yarn.app.mapreduce.am.resource.mb", small)
+    heap = int(int(manager) * HEAP_SHARE) if manager.isdigit() else 256
     return {
         "mapreduce.framework.name": "yarn",
         "mapreduce.application.classpath": f"{places.conf},{places.share}/jars/*",
@@ -158,17 +168,29 @@ def _mapred(document: Document, places: Places) -> Site:
         "mapreduce.jobhistory.webapp.address": f"{history}:19888",
         "mapreduce.jobhistory.intermediate-done-dir": "/mr-history/tmp",
         "mapreduce.jobhistory.done-dir": "/mr-history/done",
-        "mapreduce.map.memory.mb": str(small),
-        "mapreduce.map.java.opts": f"{tasks} -Xmx{small * 4 // 5}m",
-        "mapreduce.reduce.memory.mb": str(small),
-        "mapreduce.reduce.java.opts": f"{tasks} -Xmx{small * 4 // 5}m",
+        "mapreduce.job.heap.memory-mb.ratio": str(HEAP_SHARE),
+        "mapreduce.task.io.sort.mb": "48" if small == "256" else "100",
+        "mapreduce.map.memory.mb": small,
+        "mapreduce.map.java.opts": tasks,
+        "mapreduce.reduce.memory.mb": small,
+        "mapreduce.reduce.java.opts": tasks,
+        "mapreduce.client.submit.file.replication": str(replicas(document)),
         "mapreduce.client.completion.pollinterval": "500",
         "mapreduce.client.progressmonitor.pollinterval": "500",
-        "yarn.app.mapreduce.am.resource.mb": str(small),
-        "yarn.app.mapreduce.am.command-opts": f"{tasks} -XX:TieredStopAtLevel=1 -Xmx{small * 4 // 5}m",
+        "yarn.app.mapreduce.am.resource.mb": small,
+        "yarn.app.mapreduce.am.command-opts": f"{tasks} -XX:TieredStopAtLevel=1 -Xmx{heap}m",
         "yarn.app.mapreduce.am.staging-dir": "/user",
         "yarn.app.mapreduce.am.scheduler.heartbeat.interval-ms": "250",
     }
+
+
+def task_memory(document: Document) -> int:
+    """MiB of a task where nobody says otherwise: two of them, one the job's manager, must find room on the smallest worker.
+
+    The heap's size is Hadoop's to reckon, by its ratio, wherever somebody sets another memory.
+    """
+    have = document.node.memory_mb
+    return 256 if have < 2048 else 512 if have < 8192 else 1024
 
 
 def _scheduler(document: Document) -> Site:

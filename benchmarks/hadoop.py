@@ -1,0 +1,111 @@
+"""Hadoop: nodes of the image beside the same daemons started by hand, one master and three workers: until healthy, and the first TeraSort.
+
+    sudo python benchmarks/hadoop.py [ROUNDS] [ROWS]
+
+Bare is Java with its own options, the same settings and archives, all daemons on the loopback of one machine; its name directory is
+formatted before the clock runs. Ours are nodes of the image in namespaces of their own: what the node program and the archive of
+classes make of it, without the time that a cloud takes to make servers.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lib
+
+WORKERS, MEMORY = 3, 2048
+HEALTHY_BAR, SORT_BAR = 2.0, 1.3
+EXAMPLES = "file:///usr/lib/hadoop/hadoop-mapreduce-examples.jar"
+_ENTER = """
+set -e
+root=$1; upper=$2; shift 2
+mount --make-rprivate /
+mount -t tmpfs upper "$upper"
+mkdir "$upper/over" "$upper/work" "$upper/merged"
+mount -t overlay overlay -o "lowerdir=$root,upperdir=$upper/over,workdir=$upper/work" "$upper/merged"
+cd "$upper/merged"
+mount -t proc proc proc
+mount -t tmpfs dev dev
+for name in null zero random urandom; do touch "dev/$name"; mount --bind "/dev/$name" "dev/$name"; done
+mkdir bare
+cp "$upper/../hadoop_bare.py" bare.py
+exec chroot . /usr/bin/python3 -I /bare.py "$@"
+"""
+
+
+def bare(root: Path, work: Path, rows: str) -> dict[str, Any]:
+    """One run by hand."""
+    upper = work / "bare"
+    upper.mkdir(exist_ok=True)
+    shutil.copy(Path(__file__).with_name("hadoop_bare.py"), work)
+    spaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
+    words = [*spaces, "bash", "-c", _ENTER, "bash", str(root), str(upper), str(WORKERS), str(MEMORY), rows]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=1200)
+    if done.returncode:
+        sys.exit(f"The bare cluster did not come up: {done.stderr[-3000:]}")
+    return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+
+
+def ours(root: Path, work: Path, rows: str) -> dict[str, Any]:
+    """One run of nodes of the image."""
+    from tests.host.hadoop_nodes import Cluster
+
+    cluster = Cluster(root, work, WORKERS, MEMORY)
+    try:
+        said: dict[str, Any] = {"healthy": cluster.healthy(WORKERS), "rss": {}}
+        for address, state in cluster.metadata.states.items():
+            said["rss"] |= {f"{role} {address}": about["rss_mb"] for role, about in state["daemons"].items()}
+        for words in (["teragen", rows, "/rows"], ["terasort", "/rows", "/sorted"]):
+            record, said[words[0]] = cluster.run(limit=900, type="Java", main=EXAMPLES, args=words)
+            if record["state"] != "SUCCEEDED":
+                sys.exit(f"{words}: {record}")
+        return said
+    finally:
+        cluster.close()
+
+
+def main(rounds: int, rows: str) -> None:
+    """Take turns and print."""
+    from tests.host.hadoop_nodes import unpacked
+
+    from andromede.run import images
+
+    began = time.monotonic()
+    built = images.build("hadoop", Path(lib.os.environ["ANDROMEDE_CACHE"]), lambda _stage, _share: None)
+    lib.say("image built, or found in the cache", seconds=time.monotonic() - began, MB=built.root.size / 1e6)  # type: ignore[union-attr]
+    with tempfile.TemporaryDirectory(prefix="hadoop-", dir=lib.os.environ["ANDROMEDE_TEST_WORK"]) as scratch:
+        work = Path(scratch)
+        began = time.monotonic()
+        root = unpacked(built.root.path, work / "root")  # type: ignore[union-attr]
+        lib.say("image unpacked", seconds=time.monotonic() - began)
+        ways: dict[str, Callable[[Path, Path, str], dict[str, Any]]] = {"bare": bare, "ours": ours}
+        runs: dict[str, list[dict[str, Any]]] = {name: [] for name in ways}
+        for _round in range(rounds):
+            for name, way in ways.items():
+                runs[name].append(way(root, work, rows))
+        report(runs)
+
+
+def report(runs: dict[str, list[dict[str, Any]]]) -> None:
+    """Print the medians and the bars."""
+    figures = {name: {what: lib.middle(one[what] for one in all_of) for what in ("healthy", "teragen", "terasort")} for name, all_of in runs.items()}
+    lib.say("format by hand, not counted", bare=lib.middle(one["format"] for one in runs["bare"]))
+    for what, title in (("healthy", "until healthy, s"), ("teragen", "TeraGen, s"), ("terasort", "first TeraSort, s")):
+        mine, theirs = figures["ours"][what], figures["bare"][what]
+        lib.say(f"{title}, 1 + {WORKERS}", ours=mine, bare=theirs, ratio=mine / theirs)
+    for role in ("namenode", "resourcemanager", "historyserver", "datanode", "nodemanager"):
+        memory = {name: lib.middle(mb for name_of, mb in all_of[-1]["rss"].items() if name_of.startswith(role)) for name, all_of in runs.items()}
+        lib.say(f"resident, {role}, MB", **memory)
+    lib.verdict(f"healthy within {HEALTHY_BAR} times bare", holds=figures["ours"]["healthy"] <= HEALTHY_BAR * figures["bare"]["healthy"])
+    lib.verdict(f"first TeraSort within {SORT_BAR} times bare", holds=figures["ours"]["terasort"] <= SORT_BAR * figures["bare"]["terasort"])
+
+
+if __name__ == "__main__":
+    lib.isolate()
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1, sys.argv[2] if len(sys.argv) > 2 else "1000000")
