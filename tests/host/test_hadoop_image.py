@@ -84,7 +84,7 @@ def test_a_job_that_fails_and_one_that_is_cancelled_say_so(cluster):
     assert record["state"] == "FAILED"
     assert "there-is-none" in record["detail"]
     name = f"job-{len(cluster.jobs)}"
-    cluster.jobs = [*cluster.jobs, {"id": name, "type": "Java", "main": EXAMPLES, "args": ["sleep", "-m", "1", "-mt", "600000"]}]
+    cluster.jobs = [*cluster.jobs, {"id": name, "type": "Java", "main": EXAMPLES, "args": ["pi", "1", "100000000000"]}]
     cluster.order()
     cluster.wait(lambda state: state["jobs"].get(name, {}).get("state") == "RUNNING")
     cluster.jobs[-1] = {**cluster.jobs[-1], "cancel": True}
