@@ -2,14 +2,11 @@
 
     sudo python benchmarks/hadoop.py [ROUNDS] [ROWS]
 
-Bare is Java with its own options, the same settings and archives, all daemons on the loopback of one machine; its name directory is
-formatted before the clock runs. Ours are nodes of the image in namespaces of their own: what the node program and the archive of
+Bare is Java with its own options, the same settings and archives, in the same namespaces; its name directory is formatted and its
+settings are there before the clock runs. Ours are nodes of the image in namespaces of their own: what the node program and the archive of
 classes make of it, without the time that a cloud takes to make servers.
 """
 
-import json
-import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,34 +19,24 @@ import lib
 WORKERS, MEMORY = 3, 2048
 HEALTHY_BAR, SORT_BAR = 2.0, 1.3
 EXAMPLES = "file:///usr/lib/hadoop/hadoop-mapreduce-examples.jar"
-_ENTER = """
-set -e
-root=$1; upper=$2; shift 2
-mount --make-rprivate /
-mount -t tmpfs upper "$upper"
-mkdir "$upper/over" "$upper/work" "$upper/merged"
-mount -t overlay overlay -o "lowerdir=$root,upperdir=$upper/over,workdir=$upper/work" "$upper/merged"
-cd "$upper/merged"
-mount -t proc proc proc
-mount -t tmpfs dev dev
-for name in null zero random urandom; do touch "dev/$name"; mount --bind "/dev/$name" "dev/$name"; done
-mkdir bare
-cp "$upper/../hadoop_bare.py" bare.py
-exec chroot . /usr/bin/python3 -I /bare.py "$@"
-"""
+CODE = Path(__file__).with_name("hadoop_bare.py")
+SETTINGS = {"mapreduce.map.java.opts": "", "mapreduce.reduce.java.opts": "", "yarn.app.mapreduce.am.command-opts": "-Xmx332m"}
 
 
 def bare(root: Path, work: Path, rows: str) -> dict[str, Any]:
     """One run by hand."""
-    upper = work / "bare"
-    upper.mkdir(exist_ok=True)
-    shutil.copy(Path(__file__).with_name("hadoop_bare.py"), work)
-    spaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
-    words = [*spaces, "bash", "-c", _ENTER, "bash", str(root), str(upper), str(WORKERS), str(MEMORY), rows]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=1200)
-    if done.returncode:
-        sys.exit(f"The bare cluster did not come up: {done.stderr[-3000:]}")
-    return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+    from tests.host.hadoop_nodes import Cluster
+
+    began = time.monotonic()
+    cluster = Cluster(root, work, WORKERS, MEMORY, ("-c", CODE.read_text()))
+    try:
+        cluster.wait(lambda _state: len(cluster.metadata.states) == WORKERS + 1)
+        formatted = time.monotonic() - began
+        cluster.order(config={"mapred-site": SETTINGS})
+        cluster.began = time.monotonic()
+        return measure(cluster, rows) | {"format": formatted}
+    finally:
+        cluster.close()
 
 
 def ours(root: Path, work: Path, rows: str) -> dict[str, Any]:
@@ -58,16 +45,21 @@ def ours(root: Path, work: Path, rows: str) -> dict[str, Any]:
 
     cluster = Cluster(root, work, WORKERS, MEMORY)
     try:
-        said: dict[str, Any] = {"healthy": cluster.healthy(WORKERS), "rss": {}}
-        for address, state in cluster.metadata.states.items():
-            said["rss"] |= {f"{role} {address}": about["rss_mb"] for role, about in state["daemons"].items()}
-        for words in (["teragen", rows, "/rows"], ["terasort", "/rows", "/sorted"]):
-            record, said[words[0]] = cluster.run(limit=900, type="Java", main=EXAMPLES, args=words)
-            if record["state"] != "SUCCEEDED":
-                sys.exit(f"{words}: {record}")
-        return said
+        return measure(cluster, rows)
     finally:
         cluster.close()
+
+
+def measure(cluster: Any, rows: str) -> dict[str, Any]:
+    """Seconds until healthy and of each job, MB of each daemon."""
+    said: dict[str, Any] = {"healthy": cluster.healthy(WORKERS), "rss": {}}
+    for address, state in cluster.metadata.states.items():
+        said["rss"] |= {f"{role} {address}": about["rss_mb"] for role, about in state["daemons"].items()}
+    for words in (["teragen", rows, "/rows"], ["terasort", "/rows", "/sorted"]):
+        record, said[words[0]] = cluster.run(limit=900, type="Java", main=EXAMPLES, args=words)
+        if record["state"] != "SUCCEEDED":
+            sys.exit(f"{words}: {record}")
+    return said
 
 
 def main(rounds: int, rows: str) -> None:

@@ -1,13 +1,11 @@
-"""Run inside an image's root by `hadoop.py`: the daemons of one master and some workers, as one starts them by hand.
+"""Run inside a node's namespaces by `hadoop.py`, in the place of our node program: its daemons as one starts them by hand.
 
-No archive of classes, Java's own options but for the heap, the same settings and archives as a node of ours has, addresses of the
-loopback. Says one line of JSON: seconds to format, to a healthy cluster, of each job, and the memory of each role.
+Java's own options but for the heap, no archive of classes, and the settings, archives and folders that a node of ours has. It says how
+things are in the way of our program, so the same clock is read for both.
 """
 
-import json
+import contextlib
 import os
-import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -16,87 +14,61 @@ from pathlib import Path
 sys.path.insert(0, "/usr/lib/andromede")
 
 from hadoop_node import ground, health, sites
-from hadoop_node.daemons import resident
-from hadoop_node.document import parse
+from hadoop_node.cloud import Cloud
+from hadoop_node.daemons import answers, resident
 from hadoop_node.places import Places
 from hadoop_node.roles import JAVA, ROLES
 
-MASTERS, WORKERS = ("namenode", "resourcemanager", "historyserver"), ("datanode", "nodemanager")
-EXAMPLES = "org.apache.hadoop.examples.ExampleDriver"
+USERS = {901: "hdfs", 902: "yarn", 903: "mapred"}
+PLACES = Places()
 
 
-def main(workers: int, memory_mb: int, rows: str) -> None:
-    """Everything, once."""
-    jars = ":".join(str(path) for path in sorted(Path("/usr/lib/hadoop/jars").glob("*.jar")))
-    names = {"127.0.9.10": MASTERS} | {f"127.0.9.{11 + number}": WORKERS for number in range(workers)}
-    master, places = "127.0.9.10", {}
-    for address, processes in names.items():
-        root = Path(f"/bare/{address}")
-        (root / "usr/lib").mkdir(parents=True)
-        (root / "etc").mkdir()
-        (root / "usr/lib/hadoop").symlink_to("/usr/lib/hadoop")
-        document = parse(
-            {
-                "generation": 1,
-                "cluster": {"id": "bare", "identity": "CID-bare"},
-                "node": {"name": f"n{address[-2:]}", "address": address, "processes": processes, "vcpus": 2, "memory_mb": memory_mb},
-                "roles": {role: [master] for role in MASTERS},
-                "hosts": {one: f"n{one[-2:]}" for one in names},
-                "config": {"mapred-site": {"mapreduce.map.java.opts": "", "mapreduce.reduce.java.opts": "", "yarn.app.mapreduce.am.command-opts": "-Xmx332m"}},
-                "secret": "bare",
-            }
-        )
-        places[address] = Places(root)
-        ground.folders(document, places[address])
-        sites.write_all(document, places[address])
-        shutil.copy("/etc/hadoop/log4j.properties", places[address].conf)
-        Path("/etc/hosts").write_text(f"127.0.0.1 localhost {socket.gethostname()}\n" + "".join(f"{one} n{one[-2:]}\n" for one in names))
-
-    def java(address, user, *words):
-        conf = places[address].conf
-        place = os.environ | {"HADOOP_USER_NAME": user, "HADOOP_CONF_DIR": str(conf), "JAVA_HOME": JAVA.removesuffix("/bin/java")}
-        out = (places[address].logs / f"{words[-1].rpartition('.')[2]}.out").open("wb")
-        return subprocess.Popen([JAVA, "-cp", f"{jars}:{conf}:/usr/lib/hadoop/web", *words], env=place, stdout=out, stderr=out)
-
-    said, running = {}, {}
-    began = time.monotonic()
-    assert java(master, "hdfs", ROLES["namenode"].main, "-format").wait() == 0
-    said["format"] = time.monotonic() - began
-    users = {901: "hdfs", 902: "yarn", 903: "mapred"}
-    began = time.monotonic()
-    for address, processes in names.items():
-        for role in processes:
-            # the history server wants its folders first, as in any guide
-            if role != "historyserver":
-                running[f"{role} {address}"] = java(address, users[ROLES[role].uid], f"-Xmx{ROLES[role].heap_mb}m", ROLES[role].main)
-    until(lambda: health.furnish(master) is None)
-    role = ROLES["historyserver"]
-    running[f"historyserver {master}"] = java(master, "mapred", f"-Xmx{role.heap_mb}m", role.main)
-    until(lambda: health.hdfs(master)["live"] == workers and not health.hdfs(master)["safe_mode"] and health.yarn(master)["running"] == workers)
-    until(lambda: not subprocess.run(["bash", "-c", f"</dev/tcp/{master}/10020"], capture_output=True, check=False).returncode or 1 / 0)
-    said["healthy"] = time.monotonic() - began
-    said["rss"] = {name: resident(process.pid) for name, process in running.items()}
-    for words in (("teragen", rows, "/rows"), ("terasort", "/rows", "/sorted")):
-        began = time.monotonic()
-        assert java(master, "hadoop", "-Xmx384m", EXAMPLES, *words).wait() == 0, words
-        said[words[0]] = time.monotonic() - began
-    for process in running.values():
-        process.kill()
-    print(json.dumps(said), flush=True)
+def java(user, *words):
+    """Begin a Java process."""
+    jars = ":".join(str(path) for path in sorted((PLACES.share / "jars").glob("*.jar")))
+    place = os.environ | {"HADOOP_USER_NAME": user, "HADOOP_CONF_DIR": str(PLACES.conf), "JAVA_HOME": JAVA.removesuffix("/bin/java")}
+    with (PLACES.logs / f"{words[-1].rpartition('.')[2].strip('/')}.out").open("wb") as out:
+        return subprocess.Popen([JAVA, "-cp", f"{jars}:{PLACES.conf}:{PLACES.share}/web", *words], env=place, stdout=out, stderr=out)
 
 
-def until(ready, limit=300.0):
-    """Wait until something is so, and does not raise."""
-    end = time.monotonic() + limit
+def main():
+    """Format, wait for the word, start, run what is asked for."""
+    cloud, document = Cloud(), None
+    while document is None:
+        document = cloud.document()
+    ground.names(document, PLACES)
+    ground.folders(document, PLACES)
+    sites.write_all(document, PLACES)
+    address, roles = document.node.address, document.node.processes
+    if "namenode" in roles and java("hdfs", ROLES["namenode"].main, "-format").wait():
+        sys.exit("not formatted")
+    cloud.tell({"phase": "formatted"})
+    while document.generation < 2:
+        document = cloud.document() or document
+    sites.write_all(document, PLACES)
+    running = {name: java(USERS[ROLES[name].uid], f"-Xmx{ROLES[name].heap_mb}m", ROLES[name].main) for name in roles if name != "historyserver"}
+    state, done, furnished = {"phase": "starting", "jobs": {}}, {}, False
     while True:
-        try:
-            if ready():
-                return
-        except (OSError, KeyError, ZeroDivisionError):
-            pass
-        assert time.monotonic() < end, "".join(path.read_text()[-1500:] for path in Path("/bare").rglob("*.out"))
-        time.sleep(0.05)
+        with contextlib.suppress(OSError):
+            if "namenode" in roles:
+                if not furnished:
+                    health.furnish(address)
+                    furnished = True
+                    running["historyserver"] = java("mapred", f"-Xmx{ROLES['historyserver'].heap_mb}m", ROLES["historyserver"].main)
+                state |= {"hdfs": health.hdfs(address), "yarn": health.yarn(address)}
+        if all(answers(address, ROLES[name].port) for name in roles):
+            state["phase"] = "running"
+        state["daemons"] = {name: {"rss_mb": resident(process.pid)} for name, process in running.items()}
+        for job in document.jobs:
+            if job.id not in done:
+                done[job.id] = java("hadoop", "-Xmx384m", "org.apache.hadoop.examples.ExampleDriver", *job.args)
+            code = done[job.id].poll()
+            if code is not None:
+                state["jobs"][job.id] = {"state": "FAILED" if code else "SUCCEEDED", "ended": "now"}
+        cloud.tell(state)
+        document = cloud.document() or document
+        time.sleep(0.1)
 
 
-if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
+if __name__ == "__main__" or Path("/usr/lib/hadoop").exists():
+    main()

@@ -222,7 +222,8 @@ def main(root: Path) -> None:
     arguments(root, f"-XX:SharedArchiveFile=/{SHARE}/classes.jsa\n-Xshare:auto")
     for name in ("core-site", "hdfs-site", "yarn-site", "mapred-site", "hadoop-policy", "capacity-scheduler"):
         (root / f"etc/hadoop/{name}.xml").unlink()
-    (root / "etc/hadoop/http-secret").unlink()
+    for name in ("http-secret", "leaving"):
+        (root / "etc/hadoop" / name).unlink()
     (root / "etc/hostname").write_text("hadoop\n")
 
 

@@ -19,7 +19,7 @@ MASTERS = ("namenode", "resourcemanager", "historyserver")
 WORKERS = ("datanode", "nodemanager")
 _ENTER = """
 import os, subprocess, sys
-root, upper, address, pipe = sys.argv[1:5]
+root, upper, address = sys.argv[1:4]
 sys.stdin.read(1)
 run = lambda *words: subprocess.run(words, check=True)
 run("mount", "--make-rprivate", "/")
@@ -41,7 +41,7 @@ os.chroot(merged)
 os.chdir("/")
 os.environ.clear()
 os.environ.update(PATH="/usr/sbin:/usr/bin:/sbin:/bin", ANDROMEDE_METADATA="http://10.99.0.254:80")
-os.execv("/usr/bin/python3", ["/usr/bin/python3", "-I", "/usr/lib/andromede/node"])
+os.execv("/usr/bin/python3", ["/usr/bin/python3", "-I", *sys.argv[4:]])
 """
 
 
@@ -94,8 +94,8 @@ class Handler(BaseHTTPRequestHandler):
 class Cluster:
     """One master and some workers; `order` changes what they are told."""
 
-    def __init__(self, root: Path, work: Path, workers: int, memory_mb: int = 2048):
-        self.root, self.work, self.memory_mb = root, work, memory_mb
+    def __init__(self, root: Path, work: Path, workers: int, memory_mb: int = 2048, program=("/usr/lib/andromede/node",)):
+        self.root, self.work, self.memory_mb, self.program = root, work, memory_mb, program
         subprocess.run(["ip", "link", "add", BRIDGE, "type", "bridge"], check=True)
         subprocess.run(["ip", "addr", "add", f"{GATEWAY}/24", "dev", BRIDGE], check=True)
         subprocess.run(["ip", "link", "set", BRIDGE, "up"], check=True)
@@ -138,7 +138,7 @@ class Cluster:
         upper = self.work / f"node-{number}"
         upper.mkdir(exist_ok=True)
         spaces = ["--net", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child"]
-        words = ["unshare", *spaces, sys.executable, "-c", _ENTER, str(self.root), str(upper), address, "x"]
+        words = ["unshare", *spaces, sys.executable, "-c", _ENTER, str(self.root), str(upper), address, *self.program]
         with (self.work / f"node-{number}.log").open("ab") as out:
             process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=out, stderr=out)
         self.nodes[address] = process

@@ -77,6 +77,7 @@ def environment(uid: int, places: Places) -> dict[str, str]:
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "JAVA_HOME": JAVA.removesuffix("/bin/java"),
         "HADOOP_CONF_DIR": str(places.conf),
+        "SPARK_HOME": str(places.root / "usr/lib/spark"),
         "HADOOP_USER_NAME": names[uid],
         "USER": names[uid],
         "HOME": "/home/hadoop" if uid == HADOOP else str(places.state),

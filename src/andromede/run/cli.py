@@ -116,7 +116,7 @@ def metrics(*, home: HomeOption = None) -> None:
 
 @app.command
 def image(name: str = "", /, *, home: HomeOption = None) -> None:
-    """Build the guest image NAME (petit, debian, debian-lxc) and offer it to everybody in the cloud; without a name, list what there is."""
+    """Build the guest image NAME (petit, debian, debian-lxc, hadoop) and offer it to everybody in the cloud; without a name, list what there is."""
     from andromede.run.guest_images import listing, offer
     from andromede.run.up import Steps
 

@@ -52,7 +52,7 @@ def _pypi(requirements: Path, cache: Path, target: Path, run: Run) -> None:
     target.mkdir(parents=True)
     cache.mkdir(parents=True, exist_ok=True, mode=0o700)
     words = [sys.executable, "-m", "pip", "download", "--quiet", "--require-hashes", "--no-deps", "--no-binary=:all:"]
-    done = run([*words, "--no-build-isolation", f"--cache-dir={cache}", f"--dest={target}", f"--requirement={requirements}"], limit=1800)
+    done = run([*words, f"--cache-dir={cache}", f"--dest={target}", f"--requirement={requirements}"], limit=1800)
     if done.returncode:
         raise SourceError(f"pip could not fetch what {requirements.name} names: {' '.join(done.stderr.split())[-500:]}")
 

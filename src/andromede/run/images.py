@@ -31,7 +31,7 @@ from andromede.core.errors import CloudError, NotFound
 from andromede.run.image_sources import SourceError, fetch
 
 NEEDS = (
-    "apt", "binutils", "coreutils", "dosfstools", "dpkg", "e2fsprogs", "lz4", "mmdebstrap", "mtools", "qemu-utils", "util-linux",
+    "apt", "binutils", "coreutils", "dosfstools", "dpkg", "e2fsprogs", "lz4", "mmdebstrap", "mtools", "qemu-utils", "util-linux", "zstd",
 )  # fmt: skip
 """Debian packages the host must have for `build` to work; none of them is part of an image."""
 
