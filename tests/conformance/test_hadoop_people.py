@@ -123,7 +123,7 @@ def test_the_tunnel_leads_to_each_page_through_the_node_that_has_a_way_in():
     masters = group(["namenode", "resourcemanager"], "10.0.0.5", "172.24.4.9")
     one = {"name": "demo", "node_groups": [masters, group(["historyserver"], "10.0.0.6", "10.0.0.6")]}
     command, pages = hadoop.tunnel(one, key="/k", first=10000)
-    assert command[-1] == "debian@172.24.4.9"
+    assert command[-1] == "hadoop@172.24.4.9"
     ways = [word for before, word in itertools.pairwise(command) if before == "-L"]
     assert ways == ["127.0.0.1:10000:10.0.0.5:9870", "127.0.0.1:8218:10.0.0.5:8088", "127.0.0.1:20018:10.0.0.6:19888"]
     assert pages["HDFS"] == "http://127.0.0.1:10000/"

@@ -21,7 +21,7 @@ from andromede.core.errors import CloudError
 SERVICE, VERSION = "data-processing", "2"
 PLUGIN = {"plugin_name": "hadoop", "plugin_version": "3.5.0"}
 MASTER, WORKER = ("namenode", "resourcemanager", "historyserver"), ("datanode", "nodemanager")
-USER = "debian"
+USER = "hadoop"
 _LOOK = 0.5
 _ENDED = ("SUCCEEDED", "FAILED", "KILLED")
 _PAGES = {"HDFS": 9870, "YARN": 8088, "jobs": 19888}

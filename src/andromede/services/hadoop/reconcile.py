@@ -81,6 +81,9 @@ def run(parts: Parts) -> str:
         except CloudError as error:
             log.warning("a cluster cannot be moved on", cluster=id_, error=error.message, cause=repr(error.__cause__))
             parts.database.run(lambda db, id_=id_, text=error.message: _complain(db, id_, text))
+        except Exception:
+            log.exception("a cluster cannot be moved on", cluster=id_)
+            parts.database.run(lambda db, id_=id_: _complain(db, id_, "The cloud could not do this; its log says why."))
     return f"{moved} clusters moved on" if moved else ""
 
 

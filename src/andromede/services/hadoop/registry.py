@@ -10,7 +10,7 @@ from andromede.services.hadoop.api import wrong
 from andromede.services.image import service as image
 
 _USER, _DESCRIPTION, _TAG = "_sahara_username", "_sahara_description", "_sahara_tag_"
-USER = "debian"
+USER = "hadoop"
 
 
 def tags_of(row: Any, own: list[str]) -> list[str]:
