@@ -502,3 +502,31 @@ def test_a_server_with_a_tpm_does_not_leave_it_behind(two):
     assert (place(two, id_), show(two, id_)["status"]) == (other(before), "ACTIVE")
     down(two, other(before))
     assert "TPM" in act(two, id_, "evacuate", {}, client=two.admin, status=409).json["conflictingRequest"]["message"]
+
+
+def test_a_shelved_server_comes_back_on_another_host_with_its_volumes(two):
+    id_, made = with_volume(two)
+    before = place(two, id_)
+    two.blocks[before].scribble(made, b"data")
+    act(two, id_, "shelve")
+    assert show(two, id_)["status"] == "SHELVED_OFFLOADED"
+    act(two, id_, "unshelve")
+    assert (place(two, id_), show(two, id_)["status"]) == (before, "ACTIVE")
+    act(two, id_, "shelve")
+    act(two, id_, "unshelve", {"host": other(before)}, client=two.admin, version="2.91")
+    assert (place(two, id_), show(two, id_)["status"]) == (other(before), "ACTIVE")
+    shown = volume_of(two, made)
+    assert (shown["status"], [one["host_name"] for one in shown["attachments"]]) == ("in-use", [other(before)])
+    until(lambda: carrying(two) == {before: [], other(before): [made]})
+    assert two.blocks[other(before)].content(made) == b"data"
+    # the host does not take it after all: it stays shelved, and the volume where it was
+    act(two, id_, "shelve")
+
+    async def full(*_):
+        raise DriverError("The disk is full.")
+
+    kept, two.hypervisors[before].ensure = two.hypervisors[before].ensure, full
+    act(two, id_, "unshelve", {"host": before}, client=two.admin, version="2.91")
+    assert show(two, id_)["status"] == "SHELVED_OFFLOADED"
+    two.hypervisors[before].ensure = kept
+    until(lambda: carrying(two) == {before: [], other(before): [made]})
