@@ -502,3 +502,56 @@ def test_a_server_with_a_tpm_does_not_leave_it_behind(two):
     assert (place(two, id_), show(two, id_)["status"]) == (other(before), "ACTIVE")
     down(two, other(before))
     assert "TPM" in act(two, id_, "evacuate", {}, client=two.admin, status=409).json["conflictingRequest"]["message"]
+
+
+def test_a_shelved_server_comes_back_on_another_host_with_its_volumes(two):
+    id_, made = with_volume(two)
+    before = place(two, id_)
+    two.blocks[before].scribble(made, b"data")
+    act(two, id_, "shelve")
+    assert show(two, id_)["status"] == "SHELVED_OFFLOADED"
+    act(two, id_, "unshelve")
+    assert (place(two, id_), show(two, id_)["status"]) == (before, "ACTIVE")
+    act(two, id_, "shelve")
+    act(two, id_, "unshelve", {"host": other(before)}, client=two.admin, version="2.91")
+    assert (place(two, id_), show(two, id_)["status"]) == (other(before), "ACTIVE")
+    shown = volume_of(two, made)
+    assert (shown["status"], [one["host_name"] for one in shown["attachments"]]) == ("in-use", [other(before)])
+    until(lambda: carrying(two) == {before: [], other(before): [made]})
+    assert two.blocks[other(before)].content(made) == b"data"
+    # the host does not take it after all: it stays shelved, and the volume where it was
+    act(two, id_, "shelve")
+
+    async def full(*_):
+        raise DriverError("The disk is full.")
+
+    kept, two.hypervisors[before].ensure = two.hypervisors[before].ensure, full
+    act(two, id_, "unshelve", {"host": before}, client=two.admin, version="2.91")
+    assert show(two, id_)["status"] == "SHELVED_OFFLOADED"
+    two.hypervisors[before].ensure = kept
+    until(lambda: carrying(two) == {before: [], other(before): [made]})
+
+
+def test_who_manages_a_project_moves_its_servers_and_sees_no_hosts(two):
+    boss = two.other("boss", "manager")
+    id_ = new(two, boss, networks="none", version="2.37")["id"]
+    before, path = place(two, id_), f"/compute/v2.1/servers/{id_}/migrations"
+    wanted = {"host": None, "block_migration": "auto"}
+    assert "migrate_live:host" in str(act(two, id_, "os-migrateLive", wanted | {"host": other(before)}, client=boss, status=403, version="2.30").json)
+    act(two, id_, "os-migrateLive", wanted, client=boss, version="2.30")
+    assert place(two, id_) == other(before)
+    assert boss.get(path, headers={V: "compute 2.80"}).json == {"migrations": []}
+    (one,) = boss.get("/compute/v2.1/os-migrations", headers={V: "compute 2.80"}).json["migrations"]
+    assert [one[name] for name in ("source_compute", "source_node", "dest_compute", "dest_node", "instance_uuid")] == [None] * 4 + [id_]
+    (seen,) = two.admin.get("/compute/v2.1/os-migrations", headers={V: "compute 2.80"}).json["migrations"]
+    assert (seen["source_compute"], seen["dest_compute"]) == (before, other(before))
+    act(two, id_, "migrate", {"host": before}, client=boss, status=403, version="2.56")
+    act(two, id_, "migrate", client=boss)
+    assert (place(two, id_), show(two, id_, boss)["status"]) == (before, "VERIFY_RESIZE")
+    mine = one["project_id"]
+    assert len(boss.get(f"/compute/v2.1/os-migrations?project_id={mine}", headers={V: "compute 2.80"}).json["migrations"]) == 2
+    for query in ("project_id=other", "host=host-1", "source_compute=host-1"):
+        assert boss.get(f"/compute/v2.1/os-migrations?{query}", headers={V: "compute 2.80"}).status == 403
+    stranger = two.other("stranger", "manager")
+    assert stranger.get("/compute/v2.1/os-migrations").json == {"migrations": []}
+    act(two, id_, "migrate", client=stranger, status=404)

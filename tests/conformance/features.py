@@ -73,8 +73,9 @@ def _compute(facts: Facts) -> Sections:
             "attach_encrypted_volume": True, "swap_volume": True, "volume_multiattach": True, "personality": True, "console_output": True,
             "metadata_service": True, "interface_attach": True, "change_password": False, "disk_config": True,
             "hostname_fqdn_sanitization": True, "shelve_migrate": several, "ide_bus": True, "scheduler_enabled_filters": "all",
-            "dhcp_domain": "",
+            "dhcp_domain": "", "nova_policy_roles": "admin,manager,member,reader,service",
         },
+        "enforce_scope": {"nova": several},
     }  # fmt: skip
 
 

@@ -24,6 +24,11 @@ def member(name: str) -> Policy:
     return Policy(f"compute:{name}", Level.MEMBER)
 
 
+def manager(name: str) -> Policy:
+    """May be done by whoever manages the project."""
+    return Policy(f"compute:{name}", Level.MANAGER)
+
+
 def admin(name: str) -> Policy:
     """For the operators of the cloud."""
     return Policy(f"compute:{name}", Level.ADMIN)

@@ -14,7 +14,7 @@ from andromede.core.errors import BadRequest, Conflict, NotFound
 from andromede.core.ids import is_id
 from andromede.http import paging
 from andromede.services.compute import hosts, operations, servers
-from andromede.services.compute.api import admin, api, reader
+from andromede.services.compute.api import admin, api, manager, reader
 from andromede.services.compute.tables import action, action_event, migration, server
 
 _ACTIONS, _MIGRATIONS = "/servers/{server_id}/os-instance-actions", "/servers/{server_id}/migrations"
@@ -131,6 +131,14 @@ def _shown(
 # migrations
 
 
+_PLACES = ("source_node", "source_compute", "dest_node", "dest_compute")
+"""Fields that tell of hosts, which those who manage a project do not see."""
+
+
+def _placed(ctx: Context, shown: dict[str, Any]) -> dict[str, Any]:
+    return shown if ctx.caller.admin else shown | dict.fromkeys(_PLACES)
+
+
 def _migration(ctx: Context, row: Any) -> dict[str, Any]:
     number = {"old_instance_type_id": 0, "new_instance_type_id": 0}
     out: dict[str, Any] = {
@@ -150,13 +158,22 @@ def _migration(ctx: Context, row: Any) -> dict[str, Any]:
         out["uuid"] = row["uuid"]
     if ctx.at_least("2.80"):
         out |= {"user_id": row["user_id"], "project_id": row["project_id"]}
-    return out
+    return _placed(ctx, out)
 
 
-@api.get("/os-migrations", policy=admin("os-migrations:index"))
+@api.get("/os-migrations", policy=manager("os-migrations:index"))
 def list_migrations(ctx: Context) -> dict[str, Any]:
-    """Migrations of servers, newest first from 2.59 on; `instance_uuid`, `status`, `host` and others narrow the list."""
+    """Migrations of servers, newest first from 2.59 on; `instance_uuid`, `status`, `host` and others narrow the list.
+
+    Who manages a project sees those of its servers, without hosts.
+    """
     get, query = ctx.query.get, select(migration)
+    if not ctx.caller.admin:
+        if get("project_id") not in (None, ctx.project_id):
+            ctx.refuse("compute:os-migrations:index:all_projects")
+        if "host" in ctx.query or "source_compute" in ctx.query:
+            ctx.refuse("compute:os-migrations:index:host")
+        query = query.where(migration.c.project_id == ctx.project_id)
     for name, column in (("instance_uuid", migration.c.server_id), ("status", migration.c.status), ("migration_type", migration.c.kind)):
         if (value := get(name)) is not None:
             query = query.where(column == value)
@@ -197,10 +214,10 @@ def _server_migration(ctx: Context, row: Any) -> dict[str, Any]:
         out["uuid"] = row["uuid"]
     if ctx.at_least("2.80"):
         out |= {"user_id": row["user_id"], "project_id": row["project_id"]}
-    return out
+    return _placed(ctx, out)
 
 
-@api.get(_MIGRATIONS, policy=admin("servers:migrations:index"), versions=("2.23", None))
+@api.get(_MIGRATIONS, policy=manager("servers:migrations:index"), versions=("2.23", None))
 def list_server_migrations(ctx: Context, server_id: str) -> dict[str, Any]:
     """A server's live migrations that are under way."""
     servers.find(ctx, server_id)
@@ -224,14 +241,14 @@ def _one(ctx: Context, server_id: str, migration_id: str) -> Any:
     return row
 
 
-@api.delete(_MIGRATIONS + "/{migration_id}", policy=admin("servers:migrations:delete"), status=202, versions=("2.24", None))
+@api.delete(_MIGRATIONS + "/{migration_id}", policy=manager("servers:migrations:delete"), status=202, versions=("2.24", None))
 def abort_migration(ctx: Context, server_id: str, migration_id: str) -> None:
     """Take back a live migration. 409 where it cannot be stopped any more."""
     row = _one(ctx, server_id, migration_id)
     _tell(ctx, server_id, row, "abort")
 
 
-@api.action(_MIGRATIONS + "/{migration_id}/action", "force_complete", policy=admin("servers:migrations:force_complete"), versions=("2.22", None))
+@api.action(_MIGRATIONS + "/{migration_id}/action", "force_complete", policy=manager("servers:migrations:force_complete"), versions=("2.22", None))
 def force_migration(ctx: Context, server_id: str, migration_id: str) -> None:
     """Have a server stand still until its live migration is over. 409 where it is not being sent."""
     row = _one(ctx, server_id, migration_id)

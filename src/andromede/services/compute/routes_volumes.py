@@ -100,7 +100,7 @@ def _mine(ctx: Context, server_id: str, action: str) -> Any:
 
 
 @api.post(_ALL, policy=member("os-volumes-attachments:create"))
-def attach_volume(ctx: Context, server_id: str, body: Attach) -> dict[str, Any] | Response:
+def attach_volume(ctx: Context, server_id: str, body: Attach) -> Response:
     """Give a server a volume; a running guest gets it at once, or once it is brought from another host. From 2.101 on nothing is said of it yet.
 
     A container has it mounted, at the place that `device` says.
@@ -141,7 +141,7 @@ def attach_volume(ctx: Context, server_id: str, body: Attach) -> dict[str, Any] 
     )
     if ctx.at_least("2.101"):
         return Response(status=202)
-    return {"volumeAttachment": _view(ctx, devices.find(ctx.db, row["id"], found.id), created=True)}
+    return Response({"volumeAttachment": _view(ctx, devices.find(ctx.db, row["id"], found.id), created=True)})
 
 
 @api.put(_ONE, policy=member("os-volumes-attachments:update"), status=202)

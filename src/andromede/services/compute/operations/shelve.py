@@ -8,6 +8,7 @@ from andromede.core.clock import now
 from andromede.core.errors import Conflict, Unavailable
 from andromede.engine.model import Later, Step, Work
 from andromede.services.compute import hosts, inventory
+from andromede.services.compute.operations import carry
 from andromede.services.compute.operations.base import (
     ABSENT,
     LOOK,
@@ -24,6 +25,7 @@ from andromede.services.compute.operations.snapshot import capture, uncapture, u
 from andromede.services.compute.tables import host, server
 from andromede.services.image.service import snapshots as image
 from andromede.services.network import service as network
+from andromede.services.volume import service as volume
 
 
 def _fresh(db: Connection, work: Work) -> Any:
@@ -135,17 +137,22 @@ def _schedule(work: Work) -> Later | None:
     if row_of(work).host is not None:
         return None
 
+    def choose(db: Connection) -> str:
+        """Where its volumes are, if it fits there; or on another host, to which they can go."""
+        row, held = _fresh(db, work), carry.ids(db, work.resource)
+        where = next(iter(volume.hosts_of(db, held)), None)
+        return hosts.choose(db, row, target=work.memo.get("wanted"), prefer=where, with_volumes=not volume.immovable(db, held))
+
     def place(db: Connection) -> None:
         row = _fresh(db, work)
         try:
-            chosen = hosts.choose(db, row, target=work.memo.get("wanted"))
+            chosen = choose(db)
         except Conflict as error:
             raise Unavailable(error.message) from error
         inventory.claim(db, row.id, chosen, inventory.need(row))
         write(db, row.id, host=chosen)
 
-    with work.database.read() as db:
-        hosts.choose(db, _fresh(db, work), target=work.memo.get("wanted"))
+    work.database.look(choose)
     work.then(place)
     return None
 
@@ -160,6 +167,21 @@ def _unschedule(work: Work) -> None:
     work.then(unplace)
 
 
+def _bring(work: Work) -> Later | None:
+    """Its volumes go where it is to run."""
+    row = row_of(work)
+    if row.vm_state != "shelved_offloaded":
+        return None
+    if "from" not in work.memo:
+        work.memo["from"] = next(iter(work.database.look(lambda db: volume.hosts_of(db, carry.ids(db, row.id)))), row.host)
+    return carry.carry(work, row.host)
+
+
+def _unbring(work: Work) -> None:
+    if "from" in work.memo:
+        carry.uncarry(work, work.memo["from"])
+
+
 def _spawn(work: Work) -> Later | None:
     def spawn(db: Connection) -> None:
         row = _fresh(db, work)
@@ -168,6 +190,7 @@ def _spawn(work: Work) -> Later | None:
         values: dict[str, Any] = {"power": "running", "task_state": "spawning", "soft": False}
         if row.vm_state == "shelved_offloaded":
             network.bind(db, work.parts.operations, row.id, row.host)
+            carry.arrived(db, row.id, row.host)
             values |= {"placed": True, "base": work.memo.get("base"), "root_number": row.root_number + 1, "past": None, "point": None}
         restart(db, work, **values)
 
@@ -204,7 +227,8 @@ def _unshelved(work: Work) -> Later | None:
 
 
 UNSHELVE = kind(
-    "server.unshelve", Step("schedule", _schedule, _unschedule), Step("spawn", _spawn, _unspawn), Step("reach", _unshelved),
-    deadline=600, failed=give_up,
+    "server.unshelve",
+    Step("schedule", _schedule, _unschedule), Step("volumes", _bring, _unbring), Step("spawn", _spawn, _unspawn), Step("reach", _unshelved),
+    deadline=3600, failed=give_up,
 )  # fmt: skip
 KINDS = (SHELVE, OFFLOAD, UNSHELVE)
