@@ -1,7 +1,7 @@
 """The image `hadoop`: nodes of it become a cluster, by what the metadata service says alone, and work as one.
 
 The metadata service is a stand-in that keeps to the contract; nodes are in namespaces of their own. Whole clusters in a cloud are in
-the tests of Data Processing. Asked for by ANDROMEDE_TEST_ALL=1, for the image takes minutes to build where the cache has none.
+the tests of Data Processing.
 """
 
 import os
@@ -17,7 +17,7 @@ from tests.host.hadoop_nodes import WORKERS, Cluster, unpacked
 from tests.host.test_images import cache
 
 CAN = os.geteuid() == 0 and shutil.which("mmdebstrap") and shutil.which("mvn")
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400), pytest.mark.skipif(not CAN, reason="needs root, mmdebstrap and maven")]
+pytestmark = [pytest.mark.timeout(900), pytest.mark.skipif(not CAN, reason="needs root, mmdebstrap and maven")]
 EXAMPLES = "file:///usr/lib/hadoop/hadoop-mapreduce-examples.jar"
 TEXT = "one fish two fish\nred fish blue fish\n"
 
