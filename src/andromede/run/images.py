@@ -187,18 +187,18 @@ def _resolve(wanted: dict[str, list[str]], state: Path) -> list[_Package]:
 
     The host's package lists are used; where they are missing or too old, lists of our own are fetched from the same sources.
     """
-    (state / "archives" / "partial").mkdir(parents=True, exist_ok=True, mode=0o700)
+    (state / "nothing" / "partial").mkdir(parents=True, exist_ok=True, mode=0o700)
     (state / "status").touch()
     last = BuildError("apt has no package lists")
     for lists in (None, state / "lists"):
         if lists is not None:
             (lists / "partial").mkdir(parents=True, exist_ok=True, mode=0o700)
-            if _run(["apt-get", *_apt(state, lists), "update"]).returncode:
+            if _run(["apt-get", *_apt(state, lists, state / "nothing"), "update"]).returncode:
                 break
         found: list[_Package] = []
         for group, names in wanted.items():
             verb = ["download"] if group == "tools" else ["install"]
-            done = _run(["apt-get", *_apt(state, lists), "--print-uris", *verb, *names])
+            done = _run(["apt-get", *_apt(state, lists, state / "nothing"), "--print-uris", *verb, *names])
             if done.returncode:
                 last = BuildError(f"apt cannot resolve the packages of {group}: {_tail(done.stderr)}")
                 break
@@ -209,11 +209,11 @@ def _resolve(wanted: dict[str, list[str]], state: Path) -> list[_Package]:
     raise last
 
 
-def _apt(state: Path, lists: Path | None) -> list[str]:
-    """Options that keep apt to a folder of our own, with nothing installed."""
+def _apt(state: Path, lists: Path | None, archives: Path) -> list[str]:
+    """Options that keep apt to a folder of our own, with nothing installed. Of what is in `archives` already, apt tells no address."""
     options = {
         "Dir::State::status": state / "status",
-        "Dir::Cache::archives": state / "archives",
+        "Dir::Cache::archives": archives,
         "Dir::Cache::pkgcache": state / "pkgcache.bin",
         "Dir::Cache::srcpkgcache": state / "srcpkgcache.bin",
         "Dir::State::extended_states": state / "extended_states",
@@ -232,11 +232,11 @@ def _apt(state: Path, lists: Path | None) -> list[str]:
 def _make(job: _Job, cache: Path, progress: Progress) -> None:
     """Download, run the recipe's `build`, describe what came out, and put it in its place in one step."""
     state, shelf = cache / "apt", cache / job.source.name
-    archives = state / "archives"
     with tempfile.TemporaryDirectory(prefix=".building-", dir=shelf) as scratch:
         work = Path(scratch)
-        out, pool = work / "out", work / "packages"
+        out, pool, archives = work / "out", work / "packages", work / "archives"
         out.mkdir(mode=0o700)
+        (archives / "partial").mkdir(parents=True, mode=0o700)
         progress("downloading packages", 0.05)
         own = state / "lists" if any((state / "lists").glob("*Packages*")) else None
         for lists in dict.fromkeys((None, own)):
@@ -244,7 +244,7 @@ def _make(job: _Job, cache: Path, progress: Progress) -> None:
             for group, names in job.plan["packages"].items():
                 (pool / group).mkdir(parents=True, exist_ok=True)
                 verb = ["download"] if group == "tools" else ["--download-only", "install"]
-                done = _run(["apt-get", *_apt(state, lists), *verb, *names], cwd=pool / group, limit=1800)
+                done = _run(["apt-get", *_apt(state, lists, archives), *verb, *names], cwd=pool / group, limit=1800)
                 fetched = fetched and done.returncode == 0
             if fetched:
                 break
@@ -273,8 +273,6 @@ def _make(job: _Job, cache: Path, progress: Progress) -> None:
         shutil.rmtree(shelf / job.key, ignore_errors=True)
         out.rename(shelf / job.key)
         _sync(shelf)
-    for leftover in archives.glob("*.deb"):
-        leftover.unlink()
 
 
 _PARTS = (
