@@ -353,3 +353,10 @@ def test_what_nodes_are_told_is_sealed_and_what_they_say_is_not_trusted(ready):
     told = {worker: Told(serial=1, data=b"{}")}
     ready.database.run(lambda db: note(db, ready.parts.operations, "elsewhere", told))
     assert kept() != "{}"
+
+
+def test_a_disk_that_does_not_hold_the_image_is_refused(ready):
+    image = {"name": "hadoop", "tags": ["hadoop", "3.5.0"], "hypervisor_type": "lxc", "container_format": "docker", "min_disk": 4}
+    made = hadoop.active(ready.admin, visibility="public", **image)["id"]
+    refused = ready.user.post(f"{V1}/clusters", hadoop.wanted(default_image_id=made))
+    assert "need 4 GiB" in refused.json["error_message"]

@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+import subprocess
+import sys
 from functools import partial
 
 import h11
@@ -143,3 +145,14 @@ def test_only_a_changed_wish_for_the_guest_itself_moves_it(tmp_path):
         assert poked == ["a"]
 
     asyncio.run(run())
+
+
+def test_what_makes_nodes_knows_every_quota_without_the_routes():
+    """The engine replaces lost nodes, and it does not load what only the API needs."""
+    code = (
+        "import andromede.run.wiring, andromede.services.hadoop.service\n"
+        "from andromede.services.quota import service\n"
+        "print(*service._resources)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120).stdout.split()
+    assert {"instances", "cores", "ram", "port", "security_group", "floatingip", "server_groups", "volumes", "gigabytes"} <= set(said)

@@ -22,7 +22,7 @@ SERVICE, VERSION = "data-processing", "2"
 PLUGIN = {"plugin_name": "hadoop", "plugin_version": "3.5.0"}
 MASTER, WORKER = ("namenode", "resourcemanager", "historyserver"), ("datanode", "nodemanager")
 USER = "hadoop"
-_LOOK = 0.5
+_LOOK, _DISK = 0.5, 8
 _ENDED = ("SUCCEEDED", "FAILED", "KILLED")
 _PAGES = {"HDFS": 9870, "YARN": 8088, "jobs": 19888}
 TERASORT = """#!/bin/sh
@@ -71,16 +71,16 @@ class Processing:
 
 
 def flavor(api: Processing, wanted: str, memory: int) -> str:
-    """The id of a flavor by name or id; the smallest with so much memory (MiB) and a disk or none where none is named. Raises CloudError."""
+    """The id of a flavor by name or id; the smallest with so much memory (MiB) and a disk for a node where none is named. Raises CloudError."""
     flavors = list(api.connection.compute.flavors())
     if wanted:
         found = next((one for one in flavors if wanted in (one.id, one.name)), None)
         if found is None:
             raise CloudError(f"There is no flavor {wanted}.")
         return str(found.id)
-    fitting = sorted((one for one in flavors if one.ram >= memory), key=lambda one: (one.ram, one.vcpus, one.disk, one.name))
+    fitting = sorted((one for one in flavors if one.ram >= memory and one.disk >= _DISK), key=lambda one: (one.ram, one.vcpus, one.disk, one.name))
     if not fitting:
-        raise CloudError(f"There is no flavor with {memory} MiB of memory. Name one: --flavor.")
+        raise CloudError(f"There is no flavor with {memory} MiB of memory and {_DISK} GiB of disk. Name one: --flavor.")
     return str(fitting[0].id)
 
 

@@ -84,6 +84,7 @@ def _plan(ctx: Context, body: NewCluster, template: Any) -> dict[str, Any]:
     images = [one["image_id"] or facts["default_image_id"] for one in groups]
     for one, image_id in zip(groups, images, strict=True):
         one["chosen_image"] = registry.chosen(ctx, image_id)
+        registry.check_disk(ctx, one["chosen_image"], one["flavor_id"], "node_groups.flavor_id")
     return {**versions, **facts, "groups": groups, "user_keypair_id": key}
 
 
@@ -172,6 +173,7 @@ def scale(ctx: Context, cluster_id: str, body: Scale) -> Any:
             raise wrong(f"add_node_groups: node group '{new['name']}' has a master in it, of which there is one", "NODE_GROUP_CANNOT_BE_SCALED")
         nodes.check_name(row["name"], new["name"])
         new["chosen_image"] = registry.chosen(ctx, new["image_id"] or row["facts"]["default_image_id"])
+        registry.check_disk(ctx, new["chosen_image"], new["flavor_id"], "add_node_groups.flavor_id")
     wanted = [(group["facts"]["node_processes"], counts[name]) for name, group in have.items()]
     plugin.check_counts([*wanted, *((new["node_processes"], new["count"]) for new in added)])
     for place, new in enumerate(added, len(have)):

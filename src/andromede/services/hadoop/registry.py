@@ -5,6 +5,7 @@ from typing import Any
 from andromede.core.clock import iso_z
 from andromede.core.context import Context
 from andromede.core.errors import NotFound
+from andromede.services.compute import service as compute
 from andromede.services.hadoop import plugin
 from andromede.services.hadoop.api import wrong
 from andromede.services.image import service as image
@@ -72,6 +73,14 @@ def chosen(ctx: Context, image_id: str | None, field: str = "default_image_id") 
     if missing:
         raise wrong(f"{field}: Tags of requested image '{image_id}' don't contain required tags {missing}", "INVALID_REFERENCE")
     return image_id
+
+
+def check_disk(ctx: Context, image_id: str, flavor_id: str, field: str) -> None:
+    """Raise BadRequest where a node of an image would have no disk that holds it: a container's is as large as its flavor says."""
+    row = image.for_compute.show(ctx, image_id)
+    size = compute.flavor_of(ctx, flavor_id).disk
+    if row["properties"].get("hypervisor_type") == "lxc" and size < row["min_disk"]:
+        raise wrong(f"{field}: flavor '{flavor_id}' has a disk of {size} GiB, and nodes of the image need {row['min_disk']} GiB", "INVALID_REFERENCE")
 
 
 def register(ctx: Context, image_id: str, username: str, description: str | None) -> dict[str, Any]:

@@ -19,13 +19,14 @@ from andromede.http import patterns
 from andromede.services.network import for_compute as security
 from andromede.services.network import for_old_compute as old_compute
 from andromede.services.network import groups as security_groups
-from andromede.services.network import networks, ports, sharing, topologies
+from andromede.services.network import networks, ports, quotas, sharing, topologies
 from andromede.services.network.addresses import Asked
 from andromede.services.network.agents import Chassis
 from andromede.services.network.groups import seed
 from andromede.services.network.rows import changed, gather, grouped, signal
 from andromede.services.network.tables import fixed, floating, group, network, port, port_group, subnet
 
+assert quotas.RESOURCES  # whoever makes ports needs them registered, the engine too
 __all__ = [
     "Attached", "Chassis", "FixedAddress", "Wanted", "attach", "attach_one", "automatic", "bind", "detach_one", "marks_of", "metadata_ends",
     "old_compute", "ports_of", "reconcilers", "release", "security", "seed", "servers_by_address",
