@@ -187,8 +187,11 @@ def _resolve(wanted: dict[str, list[str]], state: Path) -> list[_Package]:
 
     The host's package lists are used; where they are missing or too old, lists of our own are fetched from the same sources.
     """
-    (state / "archives" / "partial").mkdir(parents=True, exist_ok=True, mode=0o700)
+    for folder in ("archives", "nothing"):
+        (state / folder / "partial").mkdir(parents=True, exist_ok=True, mode=0o700)
     (state / "status").touch()
+    # apt does not name what it has fetched, and a build that was ended leaves that behind
+    nothing = ["-o", f"Dir::Cache::archives={state / 'nothing'}"]
     last = BuildError("apt has no package lists")
     for lists in (None, state / "lists"):
         if lists is not None:
@@ -198,7 +201,7 @@ def _resolve(wanted: dict[str, list[str]], state: Path) -> list[_Package]:
         found: list[_Package] = []
         for group, names in wanted.items():
             verb = ["download"] if group == "tools" else ["install"]
-            done = _run(["apt-get", *_apt(state, lists), "--print-uris", *verb, *names])
+            done = _run(["apt-get", *_apt(state, lists), *nothing, "--print-uris", *verb, *names])
             if done.returncode:
                 last = BuildError(f"apt cannot resolve the packages of {group}: {_tail(done.stderr)}")
                 break
