@@ -75,3 +75,17 @@ def test_every_archive_of_hadoop_is_listed():
     listed = (images.recipes_folder() / "hadoop/jars.sha256").read_text().split()
     assert "hadoop-common-3.5.0.jar" in listed
     assert len(listed) > 400
+
+
+def test_packages_are_named_though_they_were_fetched_before(tmp_path, monkeypatch):
+    asked = []
+
+    def run(words, **_limits):
+        asked.append(words)
+        return subprocess.CompletedProcess(words, 0, "'http://there/a_1_all.deb' a_1_all.deb 10 SHA256:x\n", "")
+
+    monkeypatch.setattr(images, "_run", run)
+    assert [package.file for package in images._resolve({"guest": ["a"]}, tmp_path)] == ["a_1_all.deb"]
+    folders = [word.partition("=")[2] for word in asked[0] if word.startswith("Dir::Cache::archives=")]
+    assert [*images.Path(folders[-1]).glob("*.deb")] == []
+    assert folders[-1] != str(tmp_path / "archives")

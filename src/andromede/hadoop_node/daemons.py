@@ -35,7 +35,9 @@ class Daemon:
 
     @property
     def state(self) -> str:
-        """`starting`, `running` or `failed`."""
+        """`starting`, `running`, `failed`; `stopped` where it ended because its node leaves."""
+        if self.left:
+            return "stopped"
         if self.process is not None and self.ready_after is not None:
             return "running"
         return "failed" if self._ends >= GIVES_UP else "starting"
@@ -43,6 +45,12 @@ class Daemon:
     def renew(self, document: Document) -> None:
         """What the next start goes by."""
         self._document = document
+        self._ends = 0 if self.left else self._ends
+
+    @property
+    def left(self) -> bool:
+        """Whether it has ended and need not run again: its node is to leave, and who leaves is told to end."""
+        return self.process is None and self._ends > 0 and self._document.node.address in self._document.leaving
 
     def tick(self, now: float) -> None:
         """Start it when that is due; see whether it still runs, and whether it answers."""
@@ -51,7 +59,7 @@ class Daemon:
             self._due = now + min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** (self._ends - 1))
             self.process, self.ready_after = None, None
         if self.process is None:
-            if now >= self._due:
+            if now >= self._due and not self.left:
                 self._start(now)
         elif self.ready_after is None and now - self._asked > 0.1:
             self._asked = now
@@ -120,7 +128,7 @@ class Daemons:
     @property
     def up(self) -> bool:
         """Whether each of them answers."""
-        return all(daemon.state == "running" for daemon in self.all.values())
+        return all(daemon.state in {"running", "stopped"} for daemon in self.all.values())
 
     def report(self) -> dict[str, Any]:
         """Name to what the state says of it."""

@@ -57,19 +57,21 @@ def _address(node: Mapping[str, Any]) -> str:
     return str(node.get("xferaddr", "")).rpartition(":")[0]
 
 
-def yarn(address: str) -> dict[str, Any]:
-    """What the state says of YARN. Errors: OSError."""
+def yarn(address: str, hosts: Mapping[str, str]) -> dict[str, Any]:
+    """What the state says of YARN; hosts: address to name. Errors: OSError."""
     metrics = ask(address, 8088, "/ws/v1/cluster/metrics?user.name=yarn")["clusterMetrics"]
     nodes = ask(address, 8088, "/ws/v1/cluster/nodes?user.name=yarn")["nodes"] or {}
-    return of_resourcemanager(metrics, nodes.get("node") or [])
+    return of_resourcemanager(metrics, nodes.get("node") or [], hosts)
 
 
-def of_resourcemanager(metrics: Mapping[str, Any], nodes: list[Mapping[str, Any]]) -> dict[str, Any]:
-    """The state's part of what the ResourceManager says."""
+def of_resourcemanager(metrics: Mapping[str, Any], nodes: list[Mapping[str, Any]], hosts: Mapping[str, str]) -> dict[str, Any]:
+    """The state's part of what the ResourceManager says. It calls a node that it knows of its list alone by the name of its address."""
+    addresses = {name: address for address, name in hosts.items()}
+    left = {str(node.get("nodeHostName", "")) for node in nodes if node.get("state") == "DECOMMISSIONED"}
     return {
         "running": int(metrics.get("activeNodes", 0)),
         "lost": int(metrics.get("lostNodes", 0)),
-        "left": sorted(str(node.get("nodeHostName", "")) for node in nodes if node.get("state") == "DECOMMISSIONED"),
+        "left": sorted({addresses.get(name, name) for name in left}),
         "pending_mb": int(metrics.get("pendingMB", 0)),
         "available_mb": int(metrics.get("availableMB", 0)),
         "apps_running": int(metrics.get("appsRunning", 0)),

@@ -89,13 +89,14 @@ class Node:
 
     def _look(self, running: set[str]) -> None:
         """How HDFS and YARN are, where their masters are here."""
-        address = self._document.node.address if self._document else ""
+        assert self._document is not None
+        address = self._document.node.address
         try:
             self._hdfs = health.hdfs(address) if "namenode" in running else {}
         except OSError:
             self._hdfs = {}
         try:
-            self._yarn = health.yarn(address) if "resourcemanager" in running else {}
+            self._yarn = health.yarn(address, self._document.hosts) if "resourcemanager" in running else {}
         except OSError:
             self._yarn = {}
 

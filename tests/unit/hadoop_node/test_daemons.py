@@ -90,6 +90,21 @@ def test_the_wait_grows_and_the_reason_is_told(tmp_path, role, program):
     assert "no such thing" in daemon.report()["detail"]
 
 
+def test_a_daemon_of_a_node_that_leaves_may_end(tmp_path, role, program):
+    program(LISTENS)
+    daemon = Daemon(role, document(), places(tmp_path))
+    turns(daemon, "running")
+    daemon.renew(document(leaving=["127.0.0.1"]))
+    assert daemon.state == "running"
+    daemon.process.kill()
+    turns(daemon, "stopped")
+    daemon.tick(time.monotonic() + 60)
+    assert daemon.process is None
+    daemon.renew(document())
+    turns(daemon, "running")
+    daemon.stop(5)
+
+
 def test_what_does_not_end_is_killed(tmp_path, role, program):
     program(STUBBORN)
     here = places(tmp_path)

@@ -316,17 +316,19 @@ def test_the_namenodes_word_becomes_the_states():
 
 def test_the_resourcemanagers_word_becomes_the_states(monkeypatch):
     metrics = {"clusterMetrics": {"activeNodes": 2, "lostNodes": 1, "pendingMB": 512, "availableMB": 1024, "appsRunning": 1}}
-    nodes = {"nodes": {"node": [{"nodeHostName": "10.0.0.12", "state": "DECOMMISSIONED"}, {"nodeHostName": "10.0.0.11", "state": "RUNNING"}]}}
+    nodes = {"nodes": {"node": [{"nodeHostName": "w2", "state": "DECOMMISSIONED"}, {"nodeHostName": "10.0.0.11", "state": "RUNNING"}]}}
+    hosts = {"10.0.0.12": "w2"}
     answers = {("GET", "/ws/v1/cluster/metrics"): (200, metrics), ("GET", "/ws/v1/cluster/nodes"): (200, nodes)}
     with web(answers) as (port, _heard):
         at(monkeypatch, port)
-        assert health.yarn(HERE) == {"running": 2, "lost": 1, "left": ["10.0.0.12"], "pending_mb": 512, "available_mb": 1024, "apps_running": 1}
+        said = {"running": 2, "lost": 1, "left": ["10.0.0.12"], "pending_mb": 512, "available_mb": 1024, "apps_running": 1}
+        assert health.yarn(HERE, hosts) == said
         answers["GET", "/ws/v1/cluster/nodes"] = (200, b"no json")
         with pytest.raises(OSError, match="nodes"):
-            health.yarn(HERE)
+            health.yarn(HERE, hosts)
         answers.clear()
         with pytest.raises(OSError, match="404"):
-            health.yarn(HERE)
+            health.yarn(HERE, hosts)
         with pytest.raises(OSError, match="404"):
             health.hdfs(HERE)
 

@@ -56,7 +56,7 @@ def metadata():
 @pytest.fixture
 def world(tmp_path, metadata, monkeypatch):
     monkeypatch.setattr(health, "hdfs", lambda _address: dict(HDFS))
-    monkeypatch.setattr(health, "yarn", lambda _address: {"running": 1})
+    monkeypatch.setattr(health, "yarn", lambda _address, _hosts: {"running": 1})
     monkeypatch.setattr(jobs, "as_user", lambda _uid: {})
     daemons = Daemons()
     node = Node(places(tmp_path), Cloud(f"http://{HERE}:{metadata.server_address[1]}"), daemons)
@@ -109,7 +109,7 @@ def test_memory_alone_is_no_news(world):
 
 def test_jobs_wait_for_a_worker(world, monkeypatch):
     node, daemons, metadata = world
-    monkeypatch.setattr(health, "yarn", lambda _address: {"running": 0})
+    monkeypatch.setattr(health, "yarn", lambda _address, _hosts: {"running": 0})
     metadata.documents[HERE] = both(jobs=[{"id": "j", "type": "Shell"}])
     for now in (10, 12, 14):
         node.turn(now)
@@ -132,7 +132,7 @@ def test_what_cannot_be_prepared_is_a_failure_that_is_told(world, tmp_path):
 def test_masters_that_do_not_answer_are_not_well(world, monkeypatch):
     node, daemons, metadata = world
 
-    def silent(_address):
+    def silent(*_words):
         raise OSError("no answer")
 
     monkeypatch.setattr(health, "hdfs", silent)
