@@ -292,7 +292,7 @@ SCENES = {
     "server.live": [Moves],
     "server.resize": [lambda cloud: Servers(cloud, first=True, begin=RESIZED[0], ends="VERIFY_RESIZE", falls="ACTIVE", ram=128 + 192)],
     "server.confirm": [lambda cloud: Servers(cloud, before=RESIZED, begin=action("confirmResize", status=204), ram=192)],
-    "server.revert": [lambda cloud: Servers(cloud, before=RESIZED, begin=action("revertResize"))],
+    "server.revert": [lambda cloud: Servers(cloud, before=RESIZED, begin=action("revertResize"), falls="VERIFY_RESIZE ERROR")],
     "server.rebuild": [lambda cloud: Servers(cloud, first=True, begin=rebuild)],
     "server.rescue": [lambda cloud: Servers(cloud, first=True, begin=action("rescue", {}, 200), ends="RESCUE")],
     "server.unrescue": [lambda cloud: Servers(cloud, before=(action("rescue", {}, 200),), begin=action("unrescue"))],
