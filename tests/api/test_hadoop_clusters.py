@@ -178,6 +178,7 @@ def test_it_grows_and_shrinks_and_decommissions_first(ready):
     assert left == ["demo-master-0", "demo-worker-1"]
     steps = [one["step_name"] for one in whole["provision_progress"] if one["step_type"] == "Engine: scale cluster"]
     assert steps[-1] == "Decommission nodes"
+    assert all(len(one["events"]) == one["total"] for one in whole["provision_progress"])
     for group, count in (("master", 2), ("worker", 0), ("none", 1)):
         refused = ready.user.put(path, {"resize_node_groups": [{"name": group, "count": count}]})
         assert refused.status == 400, (group, refused)

@@ -29,12 +29,11 @@ def begin(db: Connection, cluster_id: str, kind: str, names: Mapping[str, int]) 
 
 def reach(db: Connection, cluster_id: str, name: str, who: Mapping[str, Mapping[str, Any]]) -> None:
     """These nodes (by id: `name`, `group`) have come so far; the open step of that name ends when all have that it is about."""
-    row = db.execute(
-        select(step).where(step.c.cluster_id == cluster_id, step.c.name == name, step.c.successful.is_(None)).order_by(step.c.place)
-    ).first()
+    rows = db.execute(select(step).where(step.c.cluster_id == cluster_id, step.c.name == name).order_by(step.c.place)).all()
+    row = next((one for one in rows if one.successful is None), None)
     if row is None:
         return
-    known = {event["instance_id"] for event in row.events}
+    known = {event["instance_id"] for one in rows for event in one.events if one.id == row.id or name != WHOLE}
     fresh = [_event(row.id, id_, facts, successful=True) for id_, facts in who.items() if id_ not in known]
     if not fresh and len(row.events) < row.total:
         return
