@@ -34,7 +34,7 @@ def test_sites_name_addresses_and_the_users_settings_win(tmp_path):
     assert made["hdfs-site.xml"]["dfs.replication"] == "1"
     assert made["capacity-scheduler.xml"]["x"] == "y"
     assert made["core-site.xml"]["hadoop.security.authorization"] == "true"
-    assert made["core-site.xml"]["hadoop.http.authentication.simple.anonymous.allowed"] == "false"
+    assert made["core-site.xml"]["hadoop.http.authentication.simple.anonymous.allowed"] == "true"
     assert "fs.s3a.endpoint" not in made["core-site.xml"]
 
 
