@@ -84,9 +84,9 @@ def data_folders(document: Document, places: Places) -> list[str]:
 
 
 def replicas(document: Document) -> int:
-    """How many copies of a block there are: three, or as many as there are workers."""
+    """How many copies of a block there are: three, or as many as there are workers that stay."""
     masters = {address for role in MASTERS for address in document.roles.get(role, ())}
-    return min(3, max(1, len(set(document.hosts) - masters)))
+    return min(3, max(1, len(set(document.hosts) - masters - set(document.leaving))))
 
 
 def _hdfs(document: Document, places: Places) -> Site:

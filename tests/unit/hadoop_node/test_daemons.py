@@ -165,41 +165,71 @@ def orders(monkeypatch):
         code = f"import pathlib, sys; sys.exit(pathlib.Path({str(here.root / 'fail')!r}).exists())"
         return subprocess.Popen([sys.executable, "-c", code])
 
+    def thin(_address, most):
+        said.append(f"thin {most}")
+        if most == 0:
+            raise OSError("not yet")
+
     monkeypatch.setattr(leaving, "run", run)
+    monkeypatch.setattr(leaving.health, "thin", thin)
     return said
+
+
+def heard(leave, told, running, now):
+    """Until it is its turn again."""
+    until(lambda: leave.tick(told, running, now) or not leave._talks)
 
 
 def test_who_leaves_is_told_to_those_who_mind(tmp_path, orders):
     here = places(tmp_path)
-    leave, both = Leaving(here), {"namenode", "resourcemanager"}
+    leave, both, going = Leaving(here), {"namenode", "resourcemanager"}, document(leaving=["10.0.0.12"])
     leave.tick(document(), set(), 0)
-    leave.tick(document(leaving=["10.0.0.12"]), both, 1)
+    leave.tick(going, both, 1)
     assert (here.conf / "leaving").read_text() == "10.0.0.12\n"
-    assert orders == ["-refreshNodes", "-refreshNodes"]
-    until(lambda: leave.tick(document(leaving=["10.0.0.12"]), both, 2) or not leave._talks)
-    leave.tick(document(leaving=["10.0.0.12"]), both, 3)
-    assert len(orders) == 2
-    leave.tick(document(), both, 4)
-    assert len(orders) == 4
-    until(lambda: leave.tick(document(), both, 5) or not leave._talks)
+    heard(leave, going, both, 2)
+    leave.tick(going, both, 3)
+    heard(leave, going, both, 3)
+    assert sorted(orders) == ["-refreshNodes", "-refreshNodes", "thin 1"]
+    assert orders.index("thin 1") < 2
+    leave.tick(going, both, 4)
+    assert len(orders) == 3
+    leave.tick(document(), both, 5)
+    assert len(orders) == 5
+    heard(leave, document(), both, 6)
 
 
 def test_what_was_not_heard_is_told_again(tmp_path, orders):
-    here = places(tmp_path)
+    here, going = places(tmp_path), document(leaving=["a"])
     (tmp_path / "fail").touch()
     leave = Leaving(here)
-    leave.tick(document(leaving=["a"]), {"namenode"}, 1)
-    until(lambda: leave.tick(document(leaving=["a"]), {"namenode"}, 1) or not leave._talks)
+    leave.tick(going, {"namenode"}, 1)
+    heard(leave, going, {"namenode"}, 1)
+    leave.tick(going, {"namenode"}, 1)
+    heard(leave, going, {"namenode"}, 1)
     (tmp_path / "fail").unlink()
-    leave.tick(document(leaving=["a"]), {"namenode"}, 2)
-    assert len(orders) == 1
-    leave.tick(document(leaving=["a"]), {"namenode"}, 4)
-    assert len(orders) == 2
-    until(lambda: leave.tick(document(leaving=["a"]), {"namenode"}, 4) or not leave._talks)
+    leave.tick(going, {"namenode"}, 2)
+    assert orders == ["thin 2", "-refreshNodes"]
+    leave.tick(going, {"namenode"}, 4)
+    assert orders == ["thin 2", "-refreshNodes", "-refreshNodes"]
+    heard(leave, going, {"namenode"}, 4)
+
+
+def test_files_that_cannot_be_told_yet_are_told_later(tmp_path, orders, monkeypatch, capfd):
+    monkeypatch.setattr(leaving, "replicas", lambda _document: 0)
+    leave, going = Leaving(places(tmp_path)), document(leaving=["a"])
+    leave.tick(going, {"namenode"}, 1)
+    heard(leave, going, {"namenode"}, 1)
+    leave.tick(going, {"namenode"}, 2)
+    assert orders == ["thin 0"]
+    assert "fewer copies yet: not yet" in capfd.readouterr().err
+    leave.tick(going, {"namenode"}, 4)
+    heard(leave, going, {"namenode"}, 4)
+    assert orders == ["thin 0", "thin 0"]
 
 
 def test_a_master_that_starts_reads_the_list_by_itself(tmp_path, orders):
     leave = Leaving(places(tmp_path))
     leave.tick(document(leaving=["a"]), set(), 0)
     leave.tick(document(leaving=["a"]), {"namenode"}, 1)
-    assert orders == []
+    heard(leave, document(leaving=["a"]), {"namenode"}, 1)
+    assert orders == ["thin 2"]

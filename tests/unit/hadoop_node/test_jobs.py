@@ -314,6 +314,29 @@ def test_the_namenodes_word_becomes_the_states():
         health.of_namenode({"beans": []})
 
 
+def test_files_are_told_to_keep_fewer_copies_wherever_they_are(monkeypatch):
+    def listing(rest, *found):
+        return 200, {"DirectoryListing": {"partialListing": {"FileStatuses": {"FileStatus": list(found)}}, "remainingEntries": rest}}
+
+    def entry(name, copies):
+        return {"pathSuffix": name, "type": "FILE" if copies else "DIRECTORY", "replication": copies}
+
+    first, second = listing(1, entry("a", 0), entry("b", 3)), listing(0, entry("c", 2))
+    pages = iter([first, second, listing(0, entry("d e", 4), entry("link", 0) | {"type": "SYMLINK"})])
+    asked = []
+
+    def ask(_address, _port, path, method="GET", _body=None):
+        asked.append((method, path))
+        return next(pages)[1] if method == "GET" else {"boolean": True}
+
+    monkeypatch.setattr(health, "ask", ask)
+    assert health.thin(HERE, 2) == 2
+    assert [path for method, path in asked if method == "PUT"] == [
+        "/webhdfs/v1/b?user.name=hdfs&op=SETREPLICATION&replication=2", "/webhdfs/v1/a/d%20e?user.name=hdfs&op=SETREPLICATION&replication=2",
+    ]  # fmt: skip
+    assert asked[2] == ("GET", "/webhdfs/v1/?user.name=hdfs&op=LISTSTATUS_BATCH&startAfter=b")
+
+
 def test_the_resourcemanagers_word_becomes_the_states(monkeypatch):
     metrics = {"clusterMetrics": {"activeNodes": 2, "lostNodes": 1, "pendingMB": 512, "availableMB": 1024, "appsRunning": 1}}
     nodes = {"nodes": {"node": [{"nodeHostName": "w2", "state": "DECOMMISSIONED"}, {"nodeHostName": "10.0.0.11", "state": "RUNNING"}]}}
