@@ -120,12 +120,14 @@ def test_a_worker_comes_and_another_leaves_without_loss(cluster):
     cluster.order()
     cluster.start("10.99.0.20")
     cluster.wait(lambda state: state["hdfs"]["live"] == 3 and state["yarn"]["running"] == 3)
+    hdfs(cluster, "dfs", "-D", "dfs.replication=3", "-put", "/etc/hosts", "/user/hadoop/thrice")
     cluster.order(leaving=["10.99.0.11"])
     cluster.wait(lambda state: state["hdfs"]["left"] == ["10.99.0.11"] and state["yarn"]["left"] == ["10.99.0.11"])
     cluster.kill("10.99.0.11")
     del cluster.names["10.99.0.11"]
     cluster.order(leaving=[])
     assert "HEALTHY" in hdfs(cluster, "fsck", "/", user="hdfs")
+    assert hdfs(cluster, "dfs", "-stat", "%r", "/user/hadoop/thrice").strip() == "2"
     cluster.wait(lambda state: state["hdfs"]["live"] == 2 and state["yarn"]["running"] == 2)
 
 
