@@ -230,7 +230,7 @@ class Cloud:
             self._waker.engine = self.engine
             self.engine.start()
 
-    def settle(self, seconds: float = 15.0) -> None:
+    def settle(self, seconds: float = 60.0) -> None:
         """Wait until no operation is under way and every reconciler has run, from its beginning, since."""
         self.start()
         assert self.engine is not None
