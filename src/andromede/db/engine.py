@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from andromede.core.errors import Unavailable
 
 T = TypeVar("T")
-_TRIES = 12
+_TRIES = 20
 _TROUBLE = {
     "disk is full": "The disk that holds the cloud's database is full: its operator must free space there.",
     "No space left": "The disk that holds the cloud's database is full: its operator must free space there.",
@@ -81,7 +81,7 @@ class Database:
     def run(self, work: Callable[[Connection], T]) -> T:
         """`work` in a write transaction, again from the start when the database says that it conflicts with another.
 
-        Raises Unavailable when it still conflicts after a dozen tries, or the database does not answer.
+        Raises Unavailable when it still conflicts after twenty tries, or the database does not answer.
         """
         for attempt in range(_TRIES):
             try:
