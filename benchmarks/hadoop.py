@@ -70,11 +70,12 @@ def main(rounds: int, rows: str) -> None:
 
     began = time.monotonic()
     built = images.build("hadoop", Path(lib.os.environ["ANDROMEDE_CACHE"]), lambda _stage, _share: None)
-    lib.say("image built, or found in the cache", seconds=time.monotonic() - began, MB=built.root.size / 1e6)  # type: ignore[union-attr]
+    assert built.root is not None
+    lib.say("image built, or found in the cache", seconds=time.monotonic() - began, MB=built.root.size / 1e6)
     with tempfile.TemporaryDirectory(prefix="hadoop-", dir=lib.os.environ["ANDROMEDE_TEST_WORK"]) as scratch:
         work = Path(scratch)
         began = time.monotonic()
-        root = unpacked(built.root.path, work / "root")  # type: ignore[union-attr]
+        root = unpacked(built.root.path, work / "root")
         lib.say("image unpacked", seconds=time.monotonic() - began)
         ways: dict[str, Callable[[Path, Path, str], dict[str, Any]]] = {"bare": bare, "ours": ours}
         runs: dict[str, list[dict[str, Any]]] = {name: [] for name in ways}

@@ -127,3 +127,11 @@ def test_the_tunnel_leads_to_each_page_through_the_node_that_has_a_way_in():
     ways = [word for before, word in itertools.pairwise(command) if before == "-L"]
     assert ways == ["127.0.0.1:10000:10.0.0.5:9870", "127.0.0.1:8218:10.0.0.5:8088", "127.0.0.1:20018:10.0.0.6:19888"]
     assert pages["HDFS"] == "http://127.0.0.1:10000/"
+
+
+def test_who_is_not_signed_in_is_told_so(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("OS_CLOUD", "nowhere")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CloudError, match="Nobody can be signed in"):
+        hadoop.signed_in(None)

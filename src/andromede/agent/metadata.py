@@ -24,6 +24,7 @@ import msgspec
 import structlog
 
 from andromede.core.clock import monotonic
+from andromede.drivers.host import PRIVATE
 from andromede.drivers.network import MetadataEnd
 
 log = structlog.get_logger("metadata")
@@ -33,7 +34,6 @@ _MOST = 512
 _GUESTS = 10_000
 PASSWORD = "openstack/latest/password"  # noqa: S105 - a path
 _PASSWORD_MOST = 1020
-PRIVATE = "openstack/latest/andromede/"
 STATE = PRIVATE + "state"
 STATE_MOST = 32 << 10
 _STATES_RATE = 4.0

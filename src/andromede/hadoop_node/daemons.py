@@ -11,7 +11,7 @@ from typing import Any
 from .adopted import Adopted, find
 from .document import Document
 from .places import Places
-from .roles import ROLES, Role, as_user, command, environment
+from .roles import ROLES, Role, command, spawn
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
 SOUND = 60.0
@@ -68,11 +68,8 @@ class Daemon:
 
     def _start(self, now: float) -> None:
         self._began = now
-        with (self._places.logs / f"{self.role.name}.out").open("wb") as out:
-            self.process = subprocess.Popen(
-                command(self.role, self._document, self._places), env=environment(self.role.uid, self._places),
-                stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, cwd="/", **as_user(self.role.uid),
-            )  # type: ignore[call-overload]  # fmt: skip
+        words, log = command(self.role, self._document, self._places), self._places.logs / f"{self.role.name}.out"
+        self.process = spawn(words, self.role.uid, self._places, log, fresh=True)
 
     def report(self) -> dict[str, Any]:
         """What the state says of it."""

@@ -16,7 +16,7 @@ from .daemons import tail
 from .document import Document, Job
 from .health import ask
 from .places import Places, folder, write
-from .roles import HADOOP, as_user, environment
+from .roles import HADOOP, spawn
 
 ENDED = frozenset({"SUCCEEDED", "FAILED", "KILLED"})
 _APPLICATION = re.compile(r"\bapplication_\d+_\d+\b")
@@ -74,11 +74,8 @@ class Jobs:
         place = folder(self._folder(job.id), HADOOP, 0o700)
         order = {"job": asdict(job), "s3": asdict(document.s3), "spark": dict(document.config.get("spark", {})), "address": document.node.address}
         write(place / "job.json", json.dumps(order), 0o600, HADOOP)
-        with (place / "log").open("ab") as out:
-            self._running[job.id] = subprocess.Popen(
-                [*self._program, "--job", str(place)], env=environment(HADOOP, self._places) | {"ANDROMEDE_ROOT": str(self._places.root)},
-                stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, cwd=place, **as_user(HADOOP),
-            )  # type: ignore[call-overload]  # fmt: skip
+        words, root = [*self._program, "--job", str(place)], {"ANDROMEDE_ROOT": str(self._places.root)}
+        self._running[job.id] = spawn(words, HADOOP, self._places, place / "log", cwd=place, more=root)
         record |= {"state": "RUNNING", "started": moment()}
         self._keep(job.id, record)
 

@@ -1,7 +1,10 @@
 """The daemons there are: their class, their user, the port that answers when they do, and how Java runs them."""
 
+import os
 import subprocess
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from .document import Document
 from .places import Places
@@ -61,13 +64,11 @@ def client(places: Places, *words: str) -> list[str]:
     return [JAVA, f"@{places.share}/client.args", "-Xmx256m", *words]
 
 
-def as_user(uid: int) -> dict[str, object]:
-    """Options of Popen: another user, without what root holds; nothing where we are not root."""
-    import os
-
+def as_user(uid: int) -> tuple[int | None, list[int] | None]:
+    """Whose a process is and its further groups, without what root holds; none of both where we are not root."""
     if os.geteuid() != 0:
-        return {}
-    return {"user": uid, "group": uid, "extra_groups": [SUPERGROUP] if uid == HADOOP else []}
+        return None, None
+    return uid, [SUPERGROUP] if uid == HADOOP else []
 
 
 def environment(uid: int, places: Places) -> dict[str, str]:
@@ -85,11 +86,18 @@ def environment(uid: int, places: Places) -> dict[str, str]:
     }
 
 
-def run(words: list[str], uid: int, places: Places) -> "subprocess.Popen[bytes]":
+def spawn(
+    words: Sequence[str], uid: int, places: Places, log: Path, *, fresh: bool = False, cwd: Path | None = None, more: Mapping[str, str] | None = None,
+) -> subprocess.Popen[bytes]:  # fmt: skip
+    """Start something of `uid` that reads nothing and writes to `log`. fresh: without what was there; cwd: `/` by default; more: environment."""
+    user, groups = as_user(uid)
+    with log.open("wb" if fresh else "ab") as out:
+        return subprocess.Popen(
+            words, env={**environment(uid, places), **(more or {})}, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
+            cwd=cwd or "/", user=user, group=user, extra_groups=groups,
+        )  # fmt: skip
+
+
+def run(words: list[str], uid: int, places: Places) -> subprocess.Popen[bytes]:
     """Start a client of `uid` whose output nobody reads but its log below the logs' folder, `client.out`."""
-    with (places.logs / "client.out").open("ab") as out:
-        process: subprocess.Popen[bytes] = subprocess.Popen(
-            words, env=environment(uid, places), stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
-            **as_user(uid),
-        )  # type: ignore[call-overload]  # fmt: skip
-    return process
+    return spawn(words, uid, places, places.logs / "client.out")

@@ -213,9 +213,9 @@ def summary(home: Home, out: Console) -> None:
     out.print(f"\n[bold]The cloud serves at {home.url}[/]")
     said: dict[str, str] = {}
     for kind, (_name, address) in catalog(home.url, home.swift_url, home.s3_url).items():
-        said.setdefault(address.partition("/v1/AUTH_")[0], kind)
+        said.setdefault(address.partition("/v1/AUTH_")[0].removesuffix("/%(project_id)s"), kind)
     for address, kind in said.items():
-        out.print(f"  {kind:13} {address}")
+        out.print(f"  {kind:15} {address}")
     out.print(f"\nAdmin password   {home.secrets}/admin-password (root only)")
     out.print(f"Clients          export OS_CLOUD={home.name}   (or {home.name}-admin), then: openstack server list")
     own = "" if home.tag == "main" else f"--home {home.path} "

@@ -39,15 +39,22 @@ BUILT_IN = {"terasort": TERASORT}
 
 
 class Processing:
-    """Data Processing, as whoever is signed in. connection: of openstacksdk; made from the environment where none is given."""
+    """Data Processing, as whoever is signed in. connection: of openstacksdk; made from the environment where none is given. Raises CloudError where
+    that signs nobody in."""
 
     def __init__(self, connection: Any = None) -> None:
         try:
             import openstack
             from keystoneauth1.adapter import Adapter
+            from keystoneauth1.exceptions import ClientException
+            from openstack.exceptions import SDKException
         except ImportError as error:
             raise CloudError("The openstack client is not installed beside this program: pip install 'andromede[clients]'.") from error
-        self.connection = connection or openstack.connect()
+        try:
+            self.connection = connection or openstack.connect()
+            self.connection.session.get_token()
+        except (ClientException, SDKException) as error:
+            raise CloudError(f"Nobody can be signed in by OS_CLOUD or clouds.yaml: {str(error).splitlines()[0]}") from error
         self._adapter = Adapter(self.connection.session, service_type=SERVICE, version=VERSION, region_name=self.connection.config.region_name)
 
     def __call__(self, method: str, path: str, body: Any = None) -> Any:

@@ -10,12 +10,13 @@ from itertools import pairwise
 
 import pytest
 
-from andromede.hadoop_node import daemons, leaving
+from andromede.hadoop_node import daemons, leaving, roles
 from andromede.hadoop_node.adopted import find
 from andromede.hadoop_node.daemons import Daemon, Daemons
 from andromede.hadoop_node.leaving import Leaving
 from andromede.hadoop_node.roles import HDFS, ROLES, Role
-from tests.unit.hadoop_node.world import document, places, raw, until
+from tests.unit.hadoop_node.world import document, places, raw
+from tests.waiting import until
 
 LISTENS = "import socket,sys,time; s=socket.create_server(('127.0.0.1', int(sys.argv[1]))); time.sleep(600)"
 STUBBORN = "import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('here', flush=True); time.sleep(600)"
@@ -34,7 +35,7 @@ def program(monkeypatch):
     def use(code):
         words = lambda role, *_rest: [sys.executable, "-c", code, str(role.port), role.main]  # noqa: E731
         monkeypatch.setattr(daemons, "command", words)
-        monkeypatch.setattr(daemons, "as_user", lambda _uid: {})
+        monkeypatch.setattr(roles, "as_user", lambda _uid: (None, None))
 
     return use
 

@@ -16,7 +16,8 @@ from andromede.hadoop_node import health, job, jobs, roles, s3
 from andromede.hadoop_node.document import S3, Job
 from andromede.hadoop_node.jobs import Jobs
 from andromede.hadoop_node.logs import EVERY, Logs
-from tests.unit.hadoop_node.world import HERE, document, places, until, web
+from tests.unit.hadoop_node.world import HERE, document, places, web
+from tests.waiting import until
 
 KEYS = S3("https://s3.example:8082", "here", "AK", "SK")
 PROGRAM = """
@@ -30,7 +31,7 @@ sys.exit(int(order["params"].get("status", 0)))
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    monkeypatch.setattr(jobs, "as_user", lambda _uid: {})
+    monkeypatch.setattr(roles, "as_user", lambda _uid: (None, None))
     return places(tmp_path)
 
 
@@ -365,7 +366,7 @@ def test_every_cluster_has_its_folders(monkeypatch):
 
 
 def test_clients_have_a_log_of_their_own(here, monkeypatch):
-    monkeypatch.setattr(roles, "as_user", lambda _uid: {})
+    monkeypatch.setattr(roles, "as_user", lambda _uid: (None, None))
     process = roles.run([sys.executable, "-c", "import os; print(os.environ['HADOOP_USER_NAME'])"], roles.HDFS, here)
     assert process.wait() == 0
     assert (here.logs / "client.out").read_text() == "hdfs\n"

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from andromede.hadoop_node import health, jobs, main
+from andromede.hadoop_node import health, main, roles
 from andromede.hadoop_node.cloud import Cloud
 from andromede.hadoop_node.main import Node
 from tests.host.hadoop_nodes import Metadata
@@ -57,7 +57,7 @@ def metadata():
 def world(tmp_path, metadata, monkeypatch):
     monkeypatch.setattr(health, "hdfs", lambda _address: dict(HDFS))
     monkeypatch.setattr(health, "yarn", lambda _address, _hosts: {"running": 1})
-    monkeypatch.setattr(jobs, "as_user", lambda _uid: {})
+    monkeypatch.setattr(roles, "as_user", lambda _uid: (None, None))
     daemons = Daemons()
     node = Node(places(tmp_path), Cloud(f"http://{HERE}:{metadata.server_address[1]}"), daemons)
     return node, daemons, metadata

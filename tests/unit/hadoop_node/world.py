@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -68,12 +67,3 @@ def web(answers):
     finally:
         server.shutdown()
         server.server_close()
-
-
-def until(check, limit=20.0):
-    """Wait for a condition."""
-    end = time.monotonic() + limit
-    while not (found := check()):
-        assert time.monotonic() < end, "it did not come"
-        time.sleep(0.02)
-    return found

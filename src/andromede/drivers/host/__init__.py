@@ -13,6 +13,9 @@ from andromede.drivers import block
 from andromede.drivers.hypervisor import QEMU, Arrival, Capture, Departure, Host, Power, Seen
 from andromede.drivers.network import MetadataEnd
 
+PRIVATE = "openstack/latest/andromede/"
+"""Where a server finds the documents that the cloud has for a program of its own in it."""
+
 
 class Image(msgspec.Struct, frozen=True, kw_only=True):
     """An immutable image. `path`: where its bytes are (local to the host, or in the store the agents share); format: `qcow2` or `raw`."""

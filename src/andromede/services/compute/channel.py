@@ -13,13 +13,11 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from andromede.core.clock import now
 from andromede.db.base import chunks
-from andromede.drivers.host import Told
+from andromede.drivers.host import PRIVATE, Told
 from andromede.drivers.seal import Sealer
 from andromede.engine.client import Operations
 from andromede.services.compute.tables import server
 from andromede.services.compute.tables_channel import channel
-
-FOLDER = "openstack/latest/andromede/"
 
 
 class Heard(msgspec.Struct, frozen=True):
@@ -72,7 +70,7 @@ def files(db: Connection, sealer: Sealer, ids: Iterable[str]) -> dict[str, dict[
     """Documents by path, of servers that have any."""
     query = select(channel.c.server_id, channel.c.documents)
     rows = [row for some in chunks(ids) for row in db.execute(query.where(channel.c.server_id.in_(some)))]
-    return {row.server_id: {FOLDER + name: text.encode() for name, text in _open(sealer, row.documents).items()} for row in rows}
+    return {row.server_id: {PRIVATE + name: text.encode() for name, text in _open(sealer, row.documents).items()} for row in rows}
 
 
 def note(db: Connection, operations: Operations, host: str, told: Mapping[str, Told]) -> None:
