@@ -79,6 +79,14 @@ def test_groups_are_not_swept_away_under_a_container_that_starts(tmp_path):
         with groups.hold(hierarchies, tag, guest.id):
             groups.sweep(hierarchies, tag, lambda: {guest.id})
             assert all(place.exists() for place in places)
+            for place in places:  # on a machine that never had a container, too
+                below = place / f"hold-{guest.id}" / "below"
+                below.mkdir()
+                sleeper = await asyncio.create_subprocess_exec("sleep", "60")
+                (below / "cgroup.procs").write_text(str(sleeper.pid))
+                sleeper.kill()
+                await sleeper.wait()
+                below.rmdir()
         groups.sweep(hierarchies, tag, set)
         assert not any(place.exists() for place in places)
         # what somebody who was killed held

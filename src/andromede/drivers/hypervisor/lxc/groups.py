@@ -64,12 +64,26 @@ def _make(place: Path) -> None:
     deadline = time.monotonic() + 10
     while True:
         try:
-            place.mkdir(parents=True, exist_ok=True)
+            for path in (place.parent.parent, place.parent, place):
+                path.mkdir(exist_ok=True)
+                _share(path)
         except FileNotFoundError:  # a parent was removed before it held this
             if time.monotonic() > deadline:
                 raise
         else:
             return
+
+
+def _share(path: Path) -> None:
+    """Give a new group of version 1, and those that will be in it, the processors and memory of the one above: it begins with none, and
+    then nothing can enter it (cpuset(7), "cpus and mems", "cgroup.clone_children")."""
+    clone = path / "cgroup.clone_children"
+    if not (path / "cpuset.cpus").exists() or not clone.exists():
+        return
+    for name in ("cpuset.cpus", "cpuset.mems"):
+        if not (path / name).read_text().strip():
+            (path / name).write_text((path.parent / name).read_text())
+    clone.write_text("1")
 
 
 def shelter(hierarchies: Sequence[Hierarchy], tag: str, guest_id: str, processes: Sequence[int]) -> None:
