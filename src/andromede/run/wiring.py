@@ -6,6 +6,7 @@ What only the API needs (routes, the HTTP layer, signing in) is imported where i
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from andromede.agent.client import AgentHosts
@@ -41,7 +42,8 @@ if TYPE_CHECKING:
     from andromede.services.identity.auth import Signing
     from andromede.services.identity.lockout import Rules
 
-def apis() -> "list[Api]":
+@cache
+def apis() -> "tuple[Api, ...]":
     """Every API that is served."""
     from andromede.http import openapi
     from andromede.services.compute import routes as compute_routes
@@ -54,7 +56,7 @@ def apis() -> "list[Api]":
 
     services = [*identity_routes.APIS, *image_routes.APIS, *network_routes.APIS, *compute_routes.APIS, *volume_routes.APIS, *key_routes.APIS]
     services += hadoop_routes.APIS
-    return [*services, openapi.served(services)]
+    return (*services, openapi.served(services))
 
 
 def kinds() -> list[Kind]:
