@@ -1,15 +1,19 @@
 """Clusters through the API, with the real engine and agents; nodes that say what the program in the image would."""
 
 import asyncio
+import time
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, func, select
 
 from andromede.agent.metadata import STATE, Posted
 from andromede.drivers.host import Told
+from andromede.services.compute import hosts
 from andromede.services.compute.channel import note
-from andromede.services.compute.tables_channel import channel
+from andromede.services.compute.tables import change
+from andromede.services.compute.tables import host as compute_host
+from andromede.services.compute.tables_channel import channel, told
 from tests import hadoop
 from tests.hadoop import V1, V2, Nodes
 
@@ -186,6 +190,33 @@ def test_it_grows_and_shrinks_and_decommissions_first(ready):
     assert ready.user.put(f"{V1}/clusters/{id_}", {"resize_node_groups": [{"name": "worker", "count": 1, "instances": []}]}).status == 400
 
 
+def test_what_nodes_say_all_the_time_refuses_nobody_who_scales(ready):
+    """A database that is some way off, and nodes that speak twice a second: requests once lost against every one of these words."""
+    id_ = make(ready, workers=2)["id"]
+    hadoop.status(ready, id_, "Active")
+    ready.nodes.beat = True
+    before = ready.database.look(lambda db: db.scalar(select(hosts.GENERATION)))
+    said = hadoop.until(lambda: ready.database.look(lambda db: db.scalar(select(func.max(told.c.heard)))))
+    hadoop.until(lambda: ready.database.look(lambda db: db.scalar(select(func.min(told.c.heard)))) > said)
+    assert ready.database.look(lambda db: db.scalar(select(hosts.GENERATION))) == before
+    if not ready.database.sqlite:
+        event.listen(ready.database.engine, "before_cursor_execute", lambda *_: time.sleep(0.002))
+    for count in (4, 1):
+        answer = ready.user.put(f"{V2}/clusters/{id_}", {"resize_node_groups": [{"name": "worker", "count": count}]})
+        assert answer.status == 202, answer
+        hadoop.status(ready, id_, "Active", seconds=60)
+    assert ready.user.get(f"{V2}/clusters/{id_}").json["cluster"]["health"]["hdfs"]["live"] == 1
+
+
+def test_changes_of_hosts_are_counted_together_without_changing_what_they_come_to(ready):
+    make(ready, workers=1)
+    hadoop.until(lambda: ready.database.look(lambda db: db.scalar(select(func.count()).select_from(change))))
+    before = ready.database.look(lambda db: db.scalar(select(hosts.GENERATION)))
+    ready.database.note(hosts.gather)
+    assert ready.database.look(lambda db: db.scalar(select(hosts.GENERATION))) >= before
+    assert ready.database.look(lambda db: db.scalar(select(func.max(compute_host.c.generation)))) > 1
+
+
 def test_a_lost_worker_is_replaced(ready):
     id_ = make(ready)["id"]
     whole = hadoop.status(ready, id_, "Active")
@@ -336,7 +367,7 @@ def test_what_nodes_are_told_is_sealed_and_what_they_say_is_not_trusted(ready):
     )  # fmt: skip
 
     def kept():
-        return ready.database.look(lambda db: db.scalar(select(channel.c.state).where(channel.c.server_id == worker)))
+        return ready.database.look(lambda db: db.scalar(select(told.c.state).where(told.c.server_id == worker)))
 
     ready.nodes.mute = {"demo-worker-0"}
     for data in nonsense:

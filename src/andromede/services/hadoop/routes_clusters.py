@@ -6,7 +6,7 @@ from msgspec import UNSET
 
 from andromede.core.context import Context
 from andromede.http.response import Response
-from andromede.services.hadoop import clusters, keeping, nodes, steps
+from andromede.services.hadoop import checks, clusters, keeping, nodes, steps
 from andromede.services.hadoop.api import V1, V2, both, member, moment, newer, project, reader, version, wrong
 from andromede.services.hadoop.routes_templates import group_view
 from andromede.services.hadoop.tables import cluster
@@ -34,7 +34,7 @@ def view(ctx: Context, row: Any, *, events: bool = False) -> dict[str, Any]:
     return keeping.shown(
         ctx, row, **version(ctx, number), **facts, status=row["status"], status_description=row["status_description"],
         info=row["information"], is_transient=row["is_transient"], node_groups=groups, provision_progress=progress, trust_id=None,
-        management_public_key=None, verification=row["verification"] or {}, health=row["seen"],
+        management_public_key=None, verification=row["verification"] or {}, health=checks.seen(ctx.db, members),
     )  # fmt: skip
 
 
