@@ -382,8 +382,8 @@ def test_what_nodes_are_told_is_sealed_and_what_they_say_is_not_trusted(ready):
         text = data.decode("utf-8", "replace").replace("\0", "�")
         hadoop.until(lambda text=text: kept() == text)
         assert ready.user.get(f"{V1}/clusters/{id_}").json["cluster"]["status"] == "Active"
-    told = {worker: Told(serial=1, data=b"{}")}
-    ready.database.run(lambda db: note(db, ready.parts.operations, "elsewhere", told))
+    words = {worker: Told(serial=1, data=b"{}")}
+    ready.database.note(lambda db: note(db, ready.parts.operations, "elsewhere", words))
     assert kept() != "{}"
 
 
