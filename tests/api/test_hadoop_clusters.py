@@ -152,11 +152,11 @@ WRONG = [
 
 
 def test_what_cannot_be_is_refused_by_name_and_leaves_nothing(ready):
-    for change, word, name in WRONG:
-        refused = ready.user.post(f"{V1}/clusters", hadoop.wanted() | change)
-        assert refused.status == 400, (change, refused)
+    for other, word, name in WRONG:
+        refused = ready.user.post(f"{V1}/clusters", hadoop.wanted() | other)
+        assert refused.status == 400, (other, refused)
         assert refused.json["error_code"] == 400
-        assert (word in refused.json["error_message"], refused.json["error_name"]) == (True, name), (change, refused)
+        assert (word in refused.json["error_message"], refused.json["error_name"]) == (True, name), (other, refused)
     assert hadoop.left(ready) == []
 
 

@@ -103,7 +103,7 @@ def test_what_goes_wrong_is_said(cloud, line):
             line("create", "demo", *words)
     with pytest.raises(CloudError, match="no flavor with"):
         hadoop.flavor(cloud.processing, "", 1 << 30)
-    assert hadoop.flavor(cloud.processing, "", 2048) == "SCS-2V-4-20s"
+    assert hadoop.flavor(cloud.processing, "", 2048) == "SCS-2V-2-10s"
     cloud.nodes.failing = {"bad-worker-0"}
     with pytest.raises(CloudError, match="no room"):
         line("create", "bad", "--workers", "1", "--flavor", "1", "--master-flavor", "1")

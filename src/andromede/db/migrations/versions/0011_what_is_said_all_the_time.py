@@ -39,11 +39,11 @@ def downgrade() -> None:
     with op.batch_alter_table('compute_channel', schema=None) as batch_op:
         batch_op.add_column(sa.Column('state', sa.Text(), nullable=True))
         batch_op.add_column(sa.Column('heard', Moment(), nullable=True))
-    for name in ('state', 'heard'):
-        op.execute(sa.text(
-            'UPDATE compute_channel SET {0} = '
-            '(SELECT compute_told.{0} FROM compute_told WHERE compute_told.server_id = compute_channel.server_id)'.format(name)
-        ))
+    op.execute(
+        'UPDATE compute_channel SET '
+        'state = (SELECT compute_told.state FROM compute_told WHERE compute_told.server_id = compute_channel.server_id), '
+        'heard = (SELECT compute_told.heard FROM compute_told WHERE compute_told.server_id = compute_channel.server_id)'
+    )
     op.drop_table('compute_told')
     op.execute(
         'UPDATE compute_host SET generation = generation + '
