@@ -119,7 +119,7 @@ def test_a_worker_that_is_killed_in_a_job_costs_the_job_nothing_and_is_replaced(
     run.start()
     until(lambda: herd.look()["health"]["yarn"]["apps_running"] or trouble, 120)
     lost = herd.workers()[0]["instance_id"]
-    os.kill(processes.find(real.home.host_state / "containers", lost).pid, signal.SIGKILL)
+    os.kill(processes.find(real.home.host_state / "containers", lost).init, signal.SIGKILL)
     run.join()
     assert trouble == []
     assert herd.store.download_object("again", "texts") == herd.store.download_object("report", "texts")

@@ -269,8 +269,9 @@ def _losses(ctx: Context, row: Any, members: list[Member]) -> bool:
 
 
 def _departures(ctx: Context, row: Any, members: list[Member]) -> bool:
-    """Nodes that HDFS and YARN have let go of, or that had time enough, leave."""
-    left_hdfs = {address for one in members if one.state is not None and one.state.hdfs is not None for address in one.state.hdfs.left}
+    """Nodes that HDFS and YARN have let go of leave: all that hold data together, for each may be the one that others' blocks are copied from."""
+    names = next((one.state.hdfs for one in members if one.state is not None and one.state.hdfs is not None), None)
+    left_hdfs = set(names.left) if names is not None and not names.leaving else set()
     left_yarn = {address for one in members if one.state is not None and one.state.yarn is not None for address in one.state.yarn.left}
     left = []
     for one in members:
