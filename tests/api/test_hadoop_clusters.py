@@ -1,6 +1,7 @@
 """Clusters through the API, with the real engine and agents; nodes that say what the program in the image would."""
 
 import asyncio
+import socket
 import time
 from datetime import timedelta
 
@@ -260,6 +261,31 @@ def test_a_lost_master_and_a_daemon_that_fails_are_told(ready):
     assert ready.user.delete(f"{V1}/clusters/{id_}").status == 204
     hadoop.gone(ready, id_)
     assert hadoop.left(ready) == []
+
+
+def test_pages_of_a_cluster_are_read_through_the_cloud(ready, monkeypatch):
+    id_ = make(ready)["id"]
+    whole = hadoop.status(ready, id_, "Active")
+    master = whole["node_groups"][0]["instances"][0]
+    path = f"{V2}/clusters/{id_}/pages"
+    page = ready.user.get(f"{path}/hdfs?path=/jmx%3Fqry=x")
+    assert (page.status, page.body) == (200, f"guest-{master['instance_id']}".encode())
+    assert ready.user.get(f"{path}/none").status == 404
+    assert ready.other("stranger").get(f"{path}/hdfs").status == 404
+    for wrong in ("jmx", "/a%20b", "/a%0d%0ab", "/%C3%A9"):
+        assert ready.user.get(f"{path}/yarn?path={wrong}").status == 400, wrong
+    ours, theirs = socket.socketpair()
+    monkeypatch.setattr(ready.parts.hosts, "open", lambda *_: ours)
+    theirs.sendall(f"HTTP/1.1 302 Found\r\nLocation: http://{master['internal_ip']}:8088/cluster?a=b\r\nContent-Length: 0\r\n\r\n".encode())
+    sent = ready.user.get(f"{path}/yarn")
+    assert (sent.status, sent.headers["location"]) == (302, "/cluster?a=b")
+    assert theirs.recv(4096).startswith(b"GET / HTTP/1.1\r\nHost: " + master["internal_ip"].encode())
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    assert ready.user.get(f"{path}/jobs").status == 503
+    monkeypatch.undo()
+    assert ready.user.post(f"/compute/v2.1/servers/{master['instance_id']}/action", {"os-stop": None}).status == 202
+    hadoop.until(lambda: ready.user.get(f"{path}/hdfs").status == 409)
 
 
 def test_names_sharing_protection_and_health(ready):

@@ -12,8 +12,10 @@ import threading
 
 import openstack
 import pytest
+import requests
 
 from andromede.drivers.hypervisor.lxc import processes
+from andromede.run import hadoop, hadoop_pages
 from tests.host.hypervisors import HAVE_LXC, WHY_NO_LXC
 from tests.waiting import until
 
@@ -103,6 +105,20 @@ def test_rows_are_sorted_and_found_in_order(herd, tmp_path, capsys):
 def test_words_in_the_object_store_are_counted_as_elsewhere(herd, tmp_path):
     herd.run(tmp_path, f"hadoop jar {JAR} wordcount s3a://texts/in s3a://texts/out\n")
     assert herd.words("out") == collections.Counter(TEXT.split())
+
+
+def test_its_pages_are_read_through_the_cloud(real, herd):
+    processing = hadoop.Processing(openstack.connect(cloud=real.name))
+    pages = hadoop_pages.Pages(processing, herd.look()["id"], first=0)
+    try:
+        said = {page: requests.get(where, timeout=60).text for page, where in pages.where.items()}
+        live = requests.get(f"{pages.where['hdfs']}jmx?qry=Hadoop:service=NameNode,name=FSNamesystemState", timeout=60).json()
+    finally:
+        pages.close()
+    assert "dfshealth.html" in said["hdfs"]
+    assert "All Applications" in said["yarn"]
+    assert "JobHistory" in said["jobs"]
+    assert live["beans"][0]["NumLiveDataNodes"] == 3
 
 
 def test_a_worker_that_is_killed_in_a_job_costs_the_job_nothing_and_is_replaced(real, herd, tmp_path):
