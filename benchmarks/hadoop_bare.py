@@ -55,7 +55,7 @@ def main():
                     health.furnish(address)
                     furnished = True
                     running["historyserver"] = java("mapred", f"-Xmx{ROLES['historyserver'].heap_mb}m", ROLES["historyserver"].main)
-                state |= {"hdfs": health.hdfs(address), "yarn": health.yarn(address, document.hosts)}
+                state |= {"hdfs": health.hdfs(address, document.hosts), "yarn": health.yarn(address, document.hosts)}
         if all(answers(address, ROLES[name].port) for name in roles):
             state["phase"] = "running"
         state["daemons"] = {name: {"rss_mb": resident(process.pid)} for name, process in running.items()}

@@ -1,15 +1,20 @@
 """Clusters through the API, with the real engine and agents; nodes that say what the program in the image would."""
 
 import asyncio
+import socket
+import time
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, func, select
 
 from andromede.agent.metadata import STATE, Posted
 from andromede.drivers.host import Told
+from andromede.services.compute import hosts
 from andromede.services.compute.channel import note
-from andromede.services.compute.tables_channel import channel
+from andromede.services.compute.tables import change
+from andromede.services.compute.tables import host as compute_host
+from andromede.services.compute.tables_channel import channel, told
 from tests import hadoop
 from tests.hadoop import V1, V2, Nodes
 
@@ -148,11 +153,11 @@ WRONG = [
 
 
 def test_what_cannot_be_is_refused_by_name_and_leaves_nothing(ready):
-    for change, word, name in WRONG:
-        refused = ready.user.post(f"{V1}/clusters", hadoop.wanted() | change)
-        assert refused.status == 400, (change, refused)
+    for other, word, name in WRONG:
+        refused = ready.user.post(f"{V1}/clusters", hadoop.wanted() | other)
+        assert refused.status == 400, (other, refused)
         assert refused.json["error_code"] == 400
-        assert (word in refused.json["error_message"], refused.json["error_name"]) == (True, name), (change, refused)
+        assert (word in refused.json["error_message"], refused.json["error_name"]) == (True, name), (other, refused)
     assert hadoop.left(ready) == []
 
 
@@ -184,6 +189,33 @@ def test_it_grows_and_shrinks_and_decommissions_first(ready):
         assert refused.status == 400, (group, refused)
     assert ready.user.put(path, {}).status == 400
     assert ready.user.put(f"{V1}/clusters/{id_}", {"resize_node_groups": [{"name": "worker", "count": 1, "instances": []}]}).status == 400
+
+
+def test_what_nodes_say_all_the_time_refuses_nobody_who_scales(ready):
+    """A database that is some way off, and nodes that speak twice a second: requests once lost against every one of these words."""
+    id_ = make(ready, workers=2)["id"]
+    hadoop.status(ready, id_, "Active")
+    ready.nodes.beat = True
+    before = ready.database.look(lambda db: db.scalar(select(hosts.GENERATION)))
+    said = hadoop.until(lambda: ready.database.look(lambda db: db.scalar(select(func.max(told.c.heard)))))
+    hadoop.until(lambda: ready.database.look(lambda db: db.scalar(select(func.min(told.c.heard)))) > said)
+    assert ready.database.look(lambda db: db.scalar(select(hosts.GENERATION))) == before
+    if not ready.database.sqlite:
+        event.listen(ready.database.engine, "before_cursor_execute", lambda *_: time.sleep(0.002))
+    for count in (4, 1):
+        answer = ready.user.put(f"{V2}/clusters/{id_}", {"resize_node_groups": [{"name": "worker", "count": count}]})
+        assert answer.status == 202, answer
+        hadoop.status(ready, id_, "Active", seconds=60)
+    assert ready.user.get(f"{V2}/clusters/{id_}").json["cluster"]["health"]["hdfs"]["live"] == 1
+
+
+def test_changes_of_hosts_are_counted_together_without_changing_what_they_come_to(ready):
+    make(ready, workers=1)
+    hadoop.until(lambda: ready.database.look(lambda db: db.scalar(select(func.count()).select_from(change))))
+    before = ready.database.look(lambda db: db.scalar(select(hosts.GENERATION)))
+    ready.database.note(hosts.gather)
+    assert ready.database.look(lambda db: db.scalar(select(hosts.GENERATION))) >= before
+    assert ready.database.look(lambda db: db.scalar(select(func.max(compute_host.c.generation)))) > 1
 
 
 def test_a_lost_worker_is_replaced(ready):
@@ -229,6 +261,31 @@ def test_a_lost_master_and_a_daemon_that_fails_are_told(ready):
     assert ready.user.delete(f"{V1}/clusters/{id_}").status == 204
     hadoop.gone(ready, id_)
     assert hadoop.left(ready) == []
+
+
+def test_pages_of_a_cluster_are_read_through_the_cloud(ready, monkeypatch):
+    id_ = make(ready)["id"]
+    whole = hadoop.status(ready, id_, "Active")
+    master = whole["node_groups"][0]["instances"][0]
+    path = f"{V2}/clusters/{id_}/pages"
+    page = ready.user.get(f"{path}/hdfs?path=/jmx%3Fqry=x")
+    assert (page.status, page.body) == (200, f"guest-{master['instance_id']}".encode())
+    assert ready.user.get(f"{path}/none").status == 404
+    assert ready.other("stranger").get(f"{path}/hdfs").status == 404
+    for wrong in ("jmx", "/a%20b", "/a%0d%0ab", "/%C3%A9"):
+        assert ready.user.get(f"{path}/yarn?path={wrong}").status == 400, wrong
+    ours, theirs = socket.socketpair()
+    monkeypatch.setattr(ready.parts.hosts, "open", lambda *_: ours)
+    theirs.sendall(f"HTTP/1.1 302 Found\r\nLocation: http://{master['internal_ip']}:8088/cluster?a=b\r\nContent-Length: 0\r\n\r\n".encode())
+    sent = ready.user.get(f"{path}/yarn")
+    assert (sent.status, sent.headers["location"]) == (302, "/cluster?a=b")
+    assert theirs.recv(4096).startswith(b"GET / HTTP/1.1\r\nHost: " + master["internal_ip"].encode())
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    assert ready.user.get(f"{path}/jobs").status == 503
+    monkeypatch.undo()
+    assert ready.user.post(f"/compute/v2.1/servers/{master['instance_id']}/action", {"os-stop": None}).status == 202
+    hadoop.until(lambda: ready.user.get(f"{path}/hdfs").status == 409)
 
 
 def test_names_sharing_protection_and_health(ready):
@@ -336,7 +393,7 @@ def test_what_nodes_are_told_is_sealed_and_what_they_say_is_not_trusted(ready):
     )  # fmt: skip
 
     def kept():
-        return ready.database.look(lambda db: db.scalar(select(channel.c.state).where(channel.c.server_id == worker)))
+        return ready.database.look(lambda db: db.scalar(select(told.c.state).where(told.c.server_id == worker)))
 
     ready.nodes.mute = {"demo-worker-0"}
     for data in nonsense:
@@ -351,8 +408,8 @@ def test_what_nodes_are_told_is_sealed_and_what_they_say_is_not_trusted(ready):
         text = data.decode("utf-8", "replace").replace("\0", "�")
         hadoop.until(lambda text=text: kept() == text)
         assert ready.user.get(f"{V1}/clusters/{id_}").json["cluster"]["status"] == "Active"
-    told = {worker: Told(serial=1, data=b"{}")}
-    ready.database.run(lambda db: note(db, ready.parts.operations, "elsewhere", told))
+    words = {worker: Told(serial=1, data=b"{}")}
+    ready.database.note(lambda db: note(db, ready.parts.operations, "elsewhere", words))
     assert kept() != "{}"
 
 

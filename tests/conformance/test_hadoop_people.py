@@ -2,12 +2,14 @@
 
 import io
 import itertools
+import threading
 
 import pytest
+import requests
 from rich.console import Console
 
 from andromede.core.errors import CloudError
-from andromede.run import cli_hadoop, hadoop
+from andromede.run import cli_hadoop, hadoop, hadoop_pages
 from tests import hadoop as nodes
 from tests.conformance import in_process
 
@@ -54,7 +56,7 @@ def test_the_guide_line_by_line(cloud, line):
     code, said = line("scale", "demo", "2")
     assert (code, "demo: Active, 3 nodes" in said) == (0, True), said
     with pytest.raises(CloudError, match="floating address"):
-        line("ui", "demo")
+        line("ui", "demo", "--key", "/k")
     code, said = line("delete", "demo")
     assert (code, "is gone after" in said) == (0, True)
     assert nodes.left(cloud) == []
@@ -103,7 +105,7 @@ def test_what_goes_wrong_is_said(cloud, line):
             line("create", "demo", *words)
     with pytest.raises(CloudError, match="no flavor with"):
         hadoop.flavor(cloud.processing, "", 1 << 30)
-    assert hadoop.flavor(cloud.processing, "", 2048) == "SCS-2V-4-20s"
+    assert hadoop.flavor(cloud.processing, "", 2048) == "SCS-2V-2-10s"
     cloud.nodes.failing = {"bad-worker-0"}
     with pytest.raises(CloudError, match="no room"):
         line("create", "bad", "--workers", "1", "--flavor", "1", "--master-flavor", "1")
@@ -114,6 +116,29 @@ def test_what_goes_wrong_is_said(cloud, line):
         hadoop.watch(cloud.processing, slow, out=Console(file=io.StringIO()), seconds=0)
     with pytest.raises(CloudError, match="is not gone"):
         hadoop.delete(cloud.processing, "slow", seconds=0)
+
+
+def test_pages_are_on_this_machine_for_whoever_is_signed_in(cloud, line, monkeypatch):
+    assert line("create", "demo", "--workers", "1", "--flavor", "petit-1", "--master-flavor", "petit-2")[0] == 0
+    one = cloud.processing.cluster("demo")
+    master = one["node_groups"][0]["instances"][0]["instance_id"]
+    pages = hadoop_pages.Pages(cloud.processing, one["id"], first=0)
+    try:
+        for where in pages.where.values():
+            answer = requests.get(f"{where}dfshealth.html?a=b%20c", timeout=20)
+            assert (answer.status_code, answer.headers["Content-Type"], answer.text) == (200, "text/html", f"guest-{master}")
+            assert requests.get(where, headers={"Host": "evil.test"}, timeout=20).status_code == 403
+        monkeypatch.setattr(threading.Event, "wait", interrupt)
+        port = int(pages.where["hdfs"].rstrip("/").rpartition(":")[2])
+        with pytest.raises(CloudError, match="--port"):
+            hadoop.ui(cloud.processing, "demo", first=port, out=Console(file=io.StringIO()))
+    finally:
+        monkeypatch.undo()
+        pages.close()
+
+
+def interrupt(*_words):
+    raise KeyboardInterrupt
 
 
 def test_the_tunnel_leads_to_each_page_through_the_node_that_has_a_way_in():

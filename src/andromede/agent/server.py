@@ -66,7 +66,8 @@ async def _talk(loop: HostLoop, reader: asyncio.StreamReader, writer: asyncio.St
 
 async def join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, line: socket.socket) -> None:
     """Pass on what comes from either side until one of them ends."""
-    there, back = await asyncio.open_unix_connection(sock=line)
+    opened = asyncio.open_unix_connection if line.family == socket.AF_UNIX else asyncio.open_connection
+    there, back = await opened(sock=line)
     ways = {asyncio.create_task(_pass_on(reader, back)), asyncio.create_task(_pass_on(there, writer))}
     try:
         await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)

@@ -3,6 +3,7 @@
 Two kinds of transaction, the same on both databases: `read` sees one snapshot; `write` is serializable (SQLite takes its
 one write lock at the start, PostgreSQL detects conflicts), so rules checked inside it (quotas, unique names, room on a
 host) hold. `Database.run` repeats a write that lost a conflict; what it runs must therefore only touch the database.
+`Database.note` writes down what was seen, again and again, and stands in no other transaction's way.
 """
 
 import random
@@ -64,14 +65,14 @@ class Database:
                 transaction.rollback()
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, *, exact: bool = True) -> Iterator[Connection]:
         """One serializable transaction, committed at the end of the block unless it raises. May raise a conflict: see `run`.
 
-        Raises Unavailable where the database does not answer, or cannot write.
+        exact: not so where it is False, see `note`. Raises Unavailable where the database does not answer, or cannot write.
         """
         after: list[Callable[[], None]] = []
         options: dict[str, Any] = {"after": after}
-        options |= {"writes": True} if self.sqlite else {"isolation_level": "SERIALIZABLE"}
+        options |= {"writes": True} if self.sqlite else {"isolation_level": "SERIALIZABLE" if exact else "READ COMMITTED"}
         turn = self._turn if self.sqlite else nullcontext()
         with _answering(), turn, self.engine.connect().execution_options(**options) as connection, connection.begin():
             yield connection
@@ -83,9 +84,17 @@ class Database:
 
         Raises Unavailable when it still conflicts after twenty tries, or the database does not answer.
         """
+        return self._repeat(work, exact=True)
+
+    def note(self, work: Callable[[Connection], T]) -> T:
+        """`work` in a transaction that neither conflicts with what others read nor sees one snapshot: for rows that it alone writes,
+        and of which no rule depends. Raises Unavailable as `run`."""
+        return self._repeat(work, exact=False)
+
+    def _repeat(self, work: Callable[[Connection], T], *, exact: bool) -> T:
         for attempt in range(_TRIES):
             try:
-                with self.write() as connection:
+                with self.write(exact=exact) as connection:
                     return work(connection)
             except DBAPIError as error:
                 if not _conflict(error):

@@ -18,6 +18,8 @@ SOUND = 60.0
 """Seconds after which a daemon that runs has made good for its earlier ends."""
 GIVES_UP = 5
 """Ends in a row after which it is called failed; it is tried again all the same."""
+ENDING = 5.0
+"""Seconds that all daemons of a node may take to end: names and blocks are on disk whenever a client was told so, so none needs more."""
 
 
 class Daemon:
@@ -85,11 +87,16 @@ class Daemon:
         tails = (tail(self._places.logs / name, 500) for name in (f"{self.role.name}.out", f"{self.role.name}.log"))
         return "\n".join(one for one in tails if one)
 
+    def ask(self) -> None:
+        """Ask it to end, and wait for nothing."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGTERM)
+
     def stop(self, limit: float) -> None:
         """End it, by force after `limit` seconds, and wait for that."""
         if self.process is None:
             return
-        self.process.send_signal(signal.SIGTERM)
+        self.ask()
         try:
             self.process.wait(limit)
         except subprocess.TimeoutExpired:
@@ -132,10 +139,13 @@ class Daemons:
         return {name: daemon.report() for name, daemon in self.all.items()}
 
     def stop(self) -> None:
-        """End them in order: those that work before those that they tell, YARN's before HDFS's."""
-        for name in reversed([*ROLES]):
-            if name in self.all:
-                self.all[name].stop(10)
+        """Ask all of them to end, YARN's before HDFS's, and then wait for all of them: one by one they would wait for each other's answers."""
+        ours = [self.all[name] for name in reversed([*ROLES]) if name in self.all]
+        for daemon in ours:
+            daemon.ask()
+        until = time.monotonic() + ENDING
+        for daemon in ours:
+            daemon.stop(max(0.1, until - time.monotonic()))
 
 
 def answers(address: str, port: int) -> bool:

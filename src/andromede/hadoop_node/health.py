@@ -26,13 +26,13 @@ def ask(address: str, port: int, path: str, method: str = "GET", body: Any = Non
         connection.close()
 
 
-def hdfs(address: str) -> dict[str, Any]:
-    """What the state says of HDFS. Errors: OSError."""
-    return of_namenode(ask(address, 9870, "/jmx?qry=Hadoop:service=NameNode,name=*&user.name=hdfs"))
+def hdfs(address: str, hosts: Mapping[str, str]) -> dict[str, Any]:
+    """What the state says of HDFS; hosts: address to name, of the cluster as it is now. Errors: OSError."""
+    return of_namenode(ask(address, 9870, "/jmx?qry=Hadoop:service=NameNode,name=*&user.name=hdfs"), hosts)
 
 
-def of_namenode(said: Mapping[str, Any]) -> dict[str, Any]:
-    """The state's part of what the NameNode's beans say."""
+def of_namenode(said: Mapping[str, Any], hosts: Mapping[str, str]) -> dict[str, Any]:
+    """The state's part of what the NameNode's beans say. It never forgets a node that it knew; the dead are those who should be there."""
     beans = {bean["name"].rpartition("name=")[2]: bean for bean in said.get("beans", ())}
     system, state, about = (beans.get(name, {}) for name in ("FSNamesystem", "FSNamesystemState", "NameNodeInfo"))
     if "FSState" not in state:
@@ -44,7 +44,7 @@ def of_namenode(said: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "safe_mode": state["FSState"] != "Operational",
         "live": int(state.get("NumLiveDataNodes", 0)) - len(left),
-        "dead": int(state.get("NumDeadDataNodes", 0)) - sum(1 for node in dead.values() if node.get("decommissioned")),
+        "dead": sum(1 for node in dead.values() if not node.get("decommissioned") and _address(node) in hosts),
         "leaving": sorted(_address(node) for node in going),
         "left": sorted([_address(node) for node in left] + [_address(node) for node in dead.values() if node.get("decommissioned")]),
         "missing_blocks": int(system.get("MissingBlocks", 0)),
@@ -66,12 +66,16 @@ def yarn(address: str, hosts: Mapping[str, str]) -> dict[str, Any]:
 
 
 def of_resourcemanager(metrics: Mapping[str, Any], nodes: list[Mapping[str, Any]], hosts: Mapping[str, str]) -> dict[str, Any]:
-    """The state's part of what the ResourceManager says. It calls a node that it knows of its list alone by the name of its address."""
+    """The state's part of what the ResourceManager says. It calls a node that it knows of its list alone by the name of its address.
+
+    The lost are those who should be there, as for HDFS.
+    """
     addresses = {name: address for address, name in hosts.items()}
+    lost = {str(node.get("nodeHostName", "")) for node in nodes if node.get("state") == "LOST"}
     left = {str(node.get("nodeHostName", "")) for node in nodes if node.get("state") == "DECOMMISSIONED"}
     return {
         "running": int(metrics.get("activeNodes", 0)),
-        "lost": int(metrics.get("lostNodes", 0)),
+        "lost": sum(1 for name in lost if addresses.get(name, name) in hosts),
         "left": sorted({addresses.get(name, name) for name in left}),
         "pending_mb": int(metrics.get("pendingMB", 0)),
         "available_mb": int(metrics.get("availableMB", 0)),

@@ -92,7 +92,7 @@ class Node:
         assert self._document is not None
         address = self._document.node.address
         try:
-            self._hdfs = health.hdfs(address) if "namenode" in running else {}
+            self._hdfs = health.hdfs(address, self._document.hosts) if "namenode" in running else {}
         except OSError:
             self._hdfs = {}
         try:

@@ -111,6 +111,8 @@ def _hdfs(document: Document, places: Places) -> Site:
         "dfs.namenode.safemode.extension": "0",
         "dfs.namenode.decommission.interval": "2",
         "dfs.namenode.redundancy.interval.seconds": "1",
+        # a copy that its node took with it is ordered again after so long, not after five minutes
+        "dfs.namenode.reconstruction.pending.timeout-sec": "30",
         "dfs.namenode.heartbeat.recheck-interval": "10000",
         "dfs.heartbeat.interval": "1",
         "dfs.namenode.handler.count": "10",

@@ -91,12 +91,12 @@ def submit(
 
 @app.command
 def ui(name: str, /, *, key: str = "", port: int = 9870, home: HomeOption = None) -> None:
-    """Lead the web pages of the cluster NAME to this machine through ssh, for as long as this runs.
+    """Lead the web pages of the cluster NAME to this machine through the cloud, for as long as this runs.
 
     Parameters
     ----------
     key
-        File of the private key.
+        File of a private key: they come through ssh instead, which needs a floating address of the master.
     port
         First port on this machine.
     """

@@ -6,6 +6,7 @@ Nothing here is known that the API does not tell: whoever can sign in anywhere c
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from andromede.core.errors import CloudError
+from andromede.run.hadoop_pages import Pages
 
 SERVICE, VERSION = "data-processing", "2"
 PLUGIN = {"plugin_name": "hadoop", "plugin_version": "3.5.0"}
@@ -68,6 +70,11 @@ class Processing:
                 said = f"{answer.status_code} {answer.reason}"
             raise CloudError(said, status=answer.status_code)
         return answer.json() if answer.content else None
+
+    def page(self, path: str) -> tuple[int, Mapping[str, str], bytes]:
+        """Whatever a call answers: status, headers, body."""
+        answer = self._adapter.request(path, "GET", raise_exc=False, redirect=False, headers={"Accept": "*/*"})
+        return answer.status_code, answer.headers, answer.content
 
     def cluster(self, name: str) -> dict[str, Any]:
         """A cluster by name or id, with its steps. Raises CloudError where there is none."""
@@ -303,12 +310,32 @@ def _inside(one: Mapping[str, Any], what: str, otherwise: str) -> str:
 
 
 def ui(api: Processing, name: str, *, key: str = "", first: int = 9870, out: Console) -> int:
-    """Lead the pages of a cluster to this machine through ssh until it is interrupted; answers ssh's code."""
+    """Lead the pages of a cluster to this machine until it is interrupted: through the cloud, or through ssh where there is a key; answers
+    ssh's code. Raises CloudError where a port of this machine is taken."""
+    if not key:
+        return _ui(api, api.cluster(name)["id"], first=first, out=out)
     command, pages = tunnel(api.cluster(name), key=key, first=first)
     for what, where in pages.items():
         out.print(f"{what:5} {where}")
     out.print("They are there until you end this (Ctrl+C).")
     return subprocess.run(command, check=False).returncode
+
+
+def _ui(api: Processing, cluster_id: str, *, first: int, out: Console) -> int:
+    try:
+        pages = Pages(api, cluster_id, first=first)
+    except OSError as error:
+        raise CloudError(f"The pages cannot be served at {first} and the ports that go with it: {error.strerror}. Name another: --port.") from error
+    for what, where in pages.where.items():
+        out.print(f"{what:5} {where}")
+    out.print("They are there until you end this (Ctrl+C), for whoever uses this machine.")
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        out.print()
+    finally:
+        pages.close()
+    return 0
 
 
 def signed_in(home: Path | None) -> Processing:

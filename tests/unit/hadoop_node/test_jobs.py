@@ -296,6 +296,8 @@ def test_the_namenodes_word_becomes_the_states():
         "c": {"xferaddr": "10.0.0.13:9866", "adminState": "Decommissioned"},
     }
     dead = {"d": {"xferaddr": "10.0.0.14:9866", "decommissioned": True}, "e": {"xferaddr": "10.0.0.15:9866", "decommissioned": False}}
+    dead["f"] = {"xferaddr": "10.0.0.16:9866", "decommissioned": False}
+    hosts = {f"10.0.0.{number}": f"w{number}" for number in range(11, 16)}
     beans = [
         {"name": "Hadoop:service=NameNode,name=FSNamesystem", "MissingBlocks": 2},
         {
@@ -305,14 +307,14 @@ def test_the_namenodes_word_becomes_the_states():
         {"name": "Hadoop:service=NameNode,name=NameNodeInfo", "LiveNodes": json.dumps(nodes), "DeadNodes": json.dumps(dead)},
     ]  # fmt: skip
     with web({("GET", "/jmx"): (200, {"beans": beans})}) as (port, heard):
-        said = health.of_namenode(health.ask(HERE, port, "/jmx?user.name=hdfs"))
+        said = health.of_namenode(health.ask(HERE, port, "/jmx?user.name=hdfs"), hosts)
     assert said == {
         "safe_mode": False, "live": 2, "dead": 1, "leaving": ["10.0.0.12"], "left": ["10.0.0.13", "10.0.0.14"], "missing_blocks": 2,
         "under_replicated": 4, "capacity": 100, "used": 10,
     }  # fmt: skip
     assert "user.name=hdfs" in heard[0][1]
     with pytest.raises(OSError, match="yet"):
-        health.of_namenode({"beans": []})
+        health.of_namenode({"beans": []}, hosts)
 
 
 def test_files_are_told_to_keep_fewer_copies_wherever_they_are(monkeypatch):
@@ -341,7 +343,8 @@ def test_files_are_told_to_keep_fewer_copies_wherever_they_are(monkeypatch):
 def test_the_resourcemanagers_word_becomes_the_states(monkeypatch):
     metrics = {"clusterMetrics": {"activeNodes": 2, "lostNodes": 1, "pendingMB": 512, "availableMB": 1024, "appsRunning": 1}}
     nodes = {"nodes": {"node": [{"nodeHostName": "w2", "state": "DECOMMISSIONED"}, {"nodeHostName": "10.0.0.11", "state": "RUNNING"}]}}
-    hosts = {"10.0.0.12": "w2"}
+    nodes["nodes"]["node"] += [{"nodeHostName": "w3", "state": "LOST"}, {"nodeHostName": "w4", "state": "LOST"}]
+    hosts = {"10.0.0.12": "w2", "10.0.0.13": "w3"}
     answers = {("GET", "/ws/v1/cluster/metrics"): (200, metrics), ("GET", "/ws/v1/cluster/nodes"): (200, nodes)}
     with web(answers) as (port, _heard):
         at(monkeypatch, port)
@@ -354,7 +357,7 @@ def test_the_resourcemanagers_word_becomes_the_states(monkeypatch):
         with pytest.raises(OSError, match="404"):
             health.yarn(HERE, hosts)
         with pytest.raises(OSError, match="404"):
-            health.hdfs(HERE)
+            health.hdfs(HERE, hosts)
 
 
 def test_every_cluster_has_its_folders(monkeypatch):

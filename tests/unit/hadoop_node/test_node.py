@@ -55,7 +55,7 @@ def metadata():
 
 @pytest.fixture
 def world(tmp_path, metadata, monkeypatch):
-    monkeypatch.setattr(health, "hdfs", lambda _address: dict(HDFS))
+    monkeypatch.setattr(health, "hdfs", lambda _address, _hosts: dict(HDFS))
     monkeypatch.setattr(health, "yarn", lambda _address, _hosts: {"running": 1})
     monkeypatch.setattr(roles, "as_user", lambda _uid: (None, None))
     daemons = Daemons()

@@ -316,6 +316,7 @@ class Hypervisor(Protocol):
         """A connection to a running guest's `serial` line or `vnc` display (RFB without a password), the caller's to close.
 
         Raises DriverError (409) when it does not run or has no such thing. A serial line has one reader: the last to come.
+        `tcp ADDRESS PORT`: to what listens there in the guest itself, where the driver has a way in (containers).
         For the host that an ARRIVING guest comes from: `disk N`, `memory`, and `finish`, which is answered once it runs.
         """
 

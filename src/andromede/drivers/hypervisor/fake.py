@@ -224,10 +224,11 @@ class Fake:
             ours, theirs = socket.socketpair()
             theirs.close()
             return ours
-        if book is None or book.state not in _UP or what not in ("serial", "vnc"):
+        if book is None or book.state not in _UP or what.partition(" ")[0] not in _GREETINGS:
             raise DriverError("The server does not run, so it has no console.", status=409)
         ours, theirs = socket.socketpair()
-        threading.Thread(target=_echo, args=(theirs, b"RFB 003.008\n" if what == "vnc" else f"guest-{guest_id}\r\n".encode()), daemon=True).start()
+        greeting = (_GREETINGS[what.partition(" ")[0]] % f"guest-{guest_id}").encode()
+        threading.Thread(target=_echo, args=(theirs, greeting), daemon=True).start()
         return ours
 
     async def diagnostics(self, guest_id: str) -> dict[str, object]:
@@ -423,6 +424,9 @@ def _seen(book: _Book) -> Seen:
         id=book.id, state=book.state, boots=book.boots, started=book.started, fault=book.fault, nics=nics, drives=drives,
         captures=dict(book.captures), move=book.move,
     )  # fmt: skip
+
+
+_GREETINGS = {"serial": "%s\r\n", "vnc": "RFB 003.008\n%.0s", "tcp": "HTTP/1.0 200 OK\r\nContent-Type: text/html\r\nContent-Length: 42\r\n\r\n%s"}
 
 
 def _echo(line: socket.socket, greeting: bytes) -> None:

@@ -20,7 +20,7 @@ class ComputeHosts:
         """All of them, by name."""
         used = inventory.used(db)
         out = []
-        for row in db.execute(select(host).order_by(host.c.name)):
+        for row in db.execute(hosts.known().order_by(host.c.name)):
             total = (row.facts or {}).get("disk", 0) / GIB * row.disk_ratio
             alive = hosts.alive(row) and row.facts is not None
             out.append(

@@ -17,7 +17,7 @@ from andromede.drivers.host import PRIVATE, Told
 from andromede.drivers.seal import Sealer
 from andromede.engine.client import Operations
 from andromede.services.compute.tables import server
-from andromede.services.compute.tables_channel import channel
+from andromede.services.compute.tables_channel import channel, told
 
 
 class Heard(msgspec.Struct, frozen=True):
@@ -41,6 +41,7 @@ def put(db: Connection, sealer: Sealer, server_id: str, topic: str, documents: M
     row = db.execute(select(channel.c.number, channel.c.documents).where(channel.c.server_id == server_id)).first()
     if row is None:
         db.execute(insert(channel).values(server_id=server_id, topic=topic, number=1, documents=_seal(sealer, documents)))
+        db.execute(insert(told).values(server_id=server_id))
         return True
     if _open(sealer, row.documents) == documents:
         return False
@@ -55,8 +56,8 @@ def drop(db: Connection, server_id: str) -> None:
 
 def heard(db: Connection, ids: Iterable[str]) -> dict[str, Heard]:
     """What was heard of servers."""
-    columns = (channel.c.server_id, channel.c.state, channel.c.heard, channel.c.number)
-    rows = [row for some in chunks(ids) for row in db.execute(select(*columns).where(channel.c.server_id.in_(some)))]
+    query = select(channel.c.server_id, told.c.state, told.c.heard, channel.c.number).join(told, told.c.server_id == channel.c.server_id)
+    rows = [row for some in chunks(ids) for row in db.execute(query.where(channel.c.server_id.in_(some)))]
     return {row.server_id: Heard(row.state, row.heard, row.number) for row in rows}
 
 
@@ -73,17 +74,16 @@ def files(db: Connection, sealer: Sealer, ids: Iterable[str]) -> dict[str, dict[
     return {row.server_id: {PRIVATE + name: text.encode() for name, text in _open(sealer, row.documents).items()} for row in rows}
 
 
-def note(db: Connection, operations: Operations, host: str, told: Mapping[str, Told]) -> None:
-    """Write down what servers of a host said, and wake whoever speaks with them."""
-    for id_, one in told.items():
-        row = db.execute(
-            select(channel.c.state, channel.c.topic)
-            .join(server, server.c.id == channel.c.server_id)
-            .where(channel.c.server_id == id_, server.c.host == host)
-        ).first()
-        if row is None:
-            continue
-        text = one.data.decode("utf-8", "replace").replace("\0", "�")
-        db.execute(update(channel).where(channel.c.server_id == id_).values(state=text, heard=now()))
+def note(db: Connection, operations: Operations, host: str, said: Mapping[str, Told]) -> None:
+    """Write down what servers of a host said, and wake whoever speaks with them. db: a transaction of its own, see `Database.note`."""
+    query = select(channel.c.server_id, channel.c.topic, told.c.state).join(told, told.c.server_id == channel.c.server_id)
+    query = query.join(server, server.c.id == channel.c.server_id).where(server.c.host == host)
+    rows = [row for some in chunks(sorted(said)) for row in db.execute(query.where(channel.c.server_id.in_(some)))]
+    topics = set()
+    for row in rows:
+        text = said[row.server_id].data.decode("utf-8", "replace").replace("\0", "�")
+        db.execute(update(told).where(told.c.server_id == row.server_id).values(state=text, heard=now()))
         if text != row.state:
-            operations.signal(db, row.topic)
+            topics.add(row.topic)
+    for topic in sorted(topics):
+        operations.signal(db, topic)

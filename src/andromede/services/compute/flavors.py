@@ -14,7 +14,7 @@ from andromede.services.compute.tables import flavor, flavor_access
 
 SCS = (
     "SCS-1V-2", "SCS-1V-4", "SCS-1V-8", "SCS-2V-4", "SCS-2V-8", "SCS-2V-16", "SCS-4V-8", "SCS-4V-16", "SCS-4V-32",
-    "SCS-8V-16", "SCS-8V-32", "SCS-16V-32", "SCS-1L-1", "SCS-2V-4-20s", "SCS-4V-16-100s",
+    "SCS-8V-16", "SCS-8V-32", "SCS-16V-32", "SCS-1L-1", "SCS-2V-4-20s", "SCS-4V-16-100s", "SCS-2V-2-10s",
 )  # fmt: skip
 TINY = (("petit-1", 1, 128, 1), ("petit-2", 1, 192, 1), ("petit-4", 2, 512, 2))
 """(name, vCPUs, MiB, GiB): for trying out, with the small image."""

@@ -2,11 +2,12 @@
 
 import base64
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, delete, func, insert, or_, select, update
 
 from andromede.core.clock import now
 from andromede.core.context import Parts
@@ -23,17 +24,21 @@ from andromede.engine.model import Reconciler
 from andromede.services.compute import channel, devices, documents, inventory, machine
 from andromede.services.compute.inventory import Room, used
 from andromede.services.compute.scheduler import ALIVE, alive, awaited, choose
-from andromede.services.compute.tables import host, server
+from andromede.services.compute.tables import change, host, server
 from andromede.services.network import service as network
 from andromede.services.volume import service as volume
 
 __all__ = [
-    "Observer", "Pusher", "Room", "Wishes", "alive", "awaited", "changed", "chassis", "choose", "reconcilers", "register",
+    "Observer", "Pusher", "Room", "Wishes", "alive", "awaited", "changed", "chassis", "choose", "known", "reconcilers", "register",
     "root_of", "used",
 ]  # fmt: skip
 
 PATIENCE = 5.0
 PUSH = "compute.push"
+GENERATION = host.c.generation + select(func.count()).select_from(change).where(change.c.host == host.c.name).scalar_subquery()
+"""Of a host's desired set."""
+_MANY = 500
+"""Changes of hosts that are kept one by one before they are counted together."""
 
 
 def register(db: Connection, name: str, zone: str = "nova", **ratios: float) -> None:
@@ -57,10 +62,22 @@ def chassis(db: Connection) -> list[network.Chassis]:
 
 def changed(db: Connection, operations: Operations, *names: str | None) -> None:
     """The desired set of these hosts has changed in this transaction."""
-    known = [name for name in names if name]
-    if known:
-        db.execute(update(host).where(host.c.name.in_(known)).values(generation=host.c.generation + 1))
+    altered = sorted({name for name in names if name})
+    if altered:
+        db.execute(insert(change), [{"host": name} for name in altered])
         operations.signal(db, PUSH)
+
+
+def known() -> Select[Any]:
+    """The hosts' rows, with the generation of their desired sets."""
+    return select(*(column for column in host.c if column.name != "generation"), GENERATION.label("generation"))
+
+
+def gather(db: Connection) -> None:
+    """Count changes together, so that they do not pile up; no generation becomes another by that. db: see `Database.note`."""
+    for name in db.scalars(select(change.c.host).distinct().order_by(change.c.host)).all():
+        number = db.execute(delete(change).where(change.c.host == name)).rowcount
+        db.execute(update(host).where(host.c.name == name).values(generation=host.c.generation + number))
 
 
 class Wishes:
@@ -75,7 +92,7 @@ class Wishes:
 
     def of(self, db: Connection, name: str) -> Desired:
         """All that a host should have."""
-        one = db.execute(select(host).where(host.c.name == name)).one()
+        one = db.execute(known().where(host.c.name == name)).one()
         here = (or_(server.c.host == name, server.c.target == name), server.c.placed, server.c.deleted.is_(None))
         rows = db.execute(select(server.c.id, server.c.updated, server.c.boots, server.c.power, server.c.host, server.c.move).where(*here)).all()
         ports = network.marks_of(db, [row.id for row in rows])
@@ -175,7 +192,10 @@ class Pusher:
         """One pass over the hosts."""
         self._follow_floating()
         with self._database.read() as db:
-            behind = list(db.execute(select(host.c.name).where(host.c.generation != host.c.seen_generation, ~host.c.forced_down)))
+            behind = list(db.execute(select(host.c.name).where(host.c.seen_generation != GENERATION, ~host.c.forced_down)))
+            many = (db.scalar(select(func.count()).select_from(change)) or 0) > _MANY
+        if many:
+            self._database.note(gather)
         failed: CloudError | None = None
         for row in behind:
             with self._database.read() as db:
@@ -206,6 +226,7 @@ class Observer:
         self._database: Database = parts.database
         self._hosts, self._operations = parts.hosts, parts.operations
         self._serials: dict[str, int] = {}
+        self._written: dict[str, tuple[Any, datetime]] = {}
         self._last: dict[str, dict[str, Seen]] = {}
         self._words: dict[str, dict[str, bytes]] = {}
         self._volumes: dict[str, dict[str, volume.Seen]] = {}
@@ -240,35 +261,42 @@ class Observer:
             volumes = {one.id: one for one in report.volumes}
             of_volumes = volume.differences({} if fresh else self._volumes.get(name, {}), volumes)
             new_words = {id_: data for id_, data in report.passwords.items() if id_ not in words}
-            facts = msgspec.to_builtins(report.host) | {"network": list(report.network)} if report.host is not None else None
+            facts = _facts(report)
+            mark, moment = (facts, report.generation), now()
+            news = fresh or bool(altered or gone or new_words or any(of_volumes))
+            if not news and name in self._written:
+                news = self._written[name][0] != mark or self._written[name][1] < moment - ALIVE / 4
+            if report.told:
+                self._database.note(lambda db: channel.note(db, self._operations, name, report.told))
 
             def write(db: Connection) -> None:
                 row = db.execute(select(host).where(host.c.name == name)).one()
-                values: dict[str, Any] = {"seen": now(), "seen_generation": report.generation}
+                lost = list(gone)
+                values: dict[str, Any] = {"seen": moment, "seen_generation": report.generation}
                 if facts is not None:
                     values["facts"] = facts
-                    if facts != row.facts or fresh:
+                    if _lasting(facts) != _lasting(row.facts) or fresh:
                         inventory.tell(db, row, facts)
-                if facts != row.facts or report.generation != row.seen_generation or not alive(row) or row.seen < now() - ALIVE / 4:
-                    db.execute(update(host).where(host.c.id == row.id).values(values))
+                db.execute(update(host).where(host.c.id == row.id).values(values))
                 if fresh:
                     here = or_((server.c.host == name) & (server.c.seen_state != "absent"), server.c.target == name)
-                    known = select(server.c.id).where(here, server.c.deleted.is_(None))
-                    gone.extend(id_ for id_ in db.scalars(known) if id_ not in seen)
+                    expected = db.scalars(select(server.c.id).where(here, server.c.deleted.is_(None)))
+                    lost.extend(id_ for id_ in expected if id_ not in seen)
                 for one in altered:
                     self._write(db, name, one)
                 for id_, data in new_words.items():
                     db.execute(update(server).where(server.c.id == id_, server.c.host == name).values(password=data.decode("latin-1")))
-                channel.note(db, self._operations, name, report.told)
-                self._write_gone(db, name, gone)
+                self._write_gone(db, name, lost)
                 volume.note(db, self._operations, name, *of_volumes, fresh=fresh)
-                ids = [one.id for one in altered] + gone
+                ids = [one.id for one in altered] + lost
                 if ids:
                     self._operations.hurry(db, *ids)
-                if report.generation != row.generation:
+                if report.generation != row.seen_generation or fresh:
                     self._operations.signal(db, PUSH)
 
-            self._database.run(write)
+            if news:
+                self._database.run(write)
+                self._written[name] = mark, moment
             self._serials[name], self._last[name], self._words[name] = report.serial, seen, report.passwords
             self._volumes[name] = volumes
 
@@ -293,11 +321,26 @@ class Observer:
             changed(db, self._operations, name)
         db.execute(update(server).where(server.c.id == row.id).values(values))
 
-    def _write_gone(self, db: Connection, name: str, ids: Iterable[str]) -> None:
+    def _write_gone(self, db: Connection, name: str, ids: Sequence[str]) -> None:
+        if not ids:
+            return
         for row in db.execute(select(server).where(server.c.id.in_(list(ids)), server.c.target == name)).all():
             _note_move(db, row, target=None)
         db.execute(update(server).where(server.c.id.in_(list(ids)), server.c.host == name).values(seen_state="absent", seen_fault=None))
         devices.unseen(db, ids)
+
+
+def _facts(report: Report) -> dict[str, Any] | None:
+    """What a host says of itself, as its row has it."""
+    if report.host is None:
+        return None
+    said: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(report.host))
+    return said | {"network": list(report.network)}
+
+
+def _lasting(facts: dict[str, Any] | None) -> dict[str, Any]:
+    """What of it does not change from minute to minute."""
+    return {name: value for name, value in (facts or {}).items() if not name.endswith("_free")}
 
 
 def _note_move(db: Connection, row: Any, **seen: Any) -> None:

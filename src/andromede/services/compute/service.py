@@ -1,5 +1,6 @@
 """Compute's face for services that stand on it: making and removing servers, seeing what became of them, speaking with what is in them."""
 
+import socket
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -141,6 +142,15 @@ def speak(db: Connection, parts: Parts, server_id: str, topic: str, documents: M
         return False
     hosts.changed(db, parts.operations, db.scalar(select(server.c.host).where(server.c.id == server_id)))
     return True
+
+
+def reach(parts: Parts, server_id: str, address: str, port: int) -> socket.socket:
+    """A connection to what listens at an address in a server; the caller closes it. Raises NotFound, Conflict where there is no way in."""
+    where = parts.database.look(lambda db: db.scalar(select(server.c.host).where(server.c.id == server_id, server.c.deleted.is_(None))))
+    if where is None:
+        raise NotFound(f"The server {server_id} is on no host.")
+    line: socket.socket = parts.hosts.open(where, server_id, f"tcp {address} {port}")
+    return line
 
 
 # volumes

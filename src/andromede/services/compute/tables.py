@@ -25,7 +25,7 @@ host = Table(
     Column("enabled", Boolean, nullable=False, default=True),
     Column("disabled_reason", String(255)),
     Column("forced_down", Boolean, nullable=False, default=False),
-    Column("generation", Integer, nullable=False, default=1),  # of the desired set
+    Column("generation", Integer, nullable=False, default=1),  # of the desired set, without what `change` adds to it
     Column("seen_generation", Integer, nullable=False, default=0),
     Column("seen", Moment),  # last report
     Column("facts", Json),  # drivers.hypervisor.Host
@@ -33,6 +33,13 @@ host = Table(
     Column("ram_ratio", Float, nullable=False, default=1.0),
     Column("disk_ratio", Float, nullable=False, default=1.0),
     Column("created", Moment, nullable=False),
+)
+
+change = Table(  # each row is one more in a host's generation: whoever changes its set adds one, and meets nobody else who does
+    "compute_host_change",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("host", String(255), nullable=False, index=True),
 )
 
 flavor = Table(

@@ -1,5 +1,6 @@
 """Whether a cluster is healthy, by what its nodes said last. Source: Sahara's health checks: GREEN, YELLOW, RED."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from andromede.core.ids import new_id
 from andromede.services.compute import service as compute
 from andromede.services.hadoop import nodes
 from andromede.services.hadoop.api import moment
-from andromede.services.hadoop.states import Hdfs, Yarn, read
+from andromede.services.hadoop.states import Hdfs, Yarn, kept, read
 
 SILENT = timedelta(seconds=40)
 """A node that runs says something every ten seconds at least; one that was not heard for so long is lost."""
@@ -38,6 +39,17 @@ def run(db: Connection, row: Any) -> dict[str, Any]:
     found.append(_check("YARN", _of_yarn(yarn)))
     status = max((one["status"] for one in found), key=_ORDER.index)
     return {"id": new_id(), "cluster_id": row["id"], "status": status, "checks": found, "created_at": moment(now()), "updated_at": moment(now())}
+
+
+def seen(db: Connection, members: Sequence[Any]) -> dict[str, Any]:
+    """What the masters among these nodes said of HDFS and YARN last. It is read from what they say each time, and kept nowhere else."""
+    heard = compute.heard(db, [one["server_id"] for one in members if not one["lost"]])
+    out: dict[str, Any] = {}
+    for one in heard.values():
+        state = read(one.state)
+        if state is not None:
+            out |= {name: kept(value) for name, value in (("hdfs", state.hdfs), ("yarn", state.yarn)) if value is not None}
+    return out
 
 
 def _check(name: str, outcome: tuple[str, str]) -> dict[str, Any]:

@@ -123,7 +123,7 @@ def _make(ctx: Context, body: NewCluster, name: str, plan: Mapping[str, Any], te
             id=id_, project_id=ctx.project_id, user_id=ctx.caller.user_id, name=name, description=body.description or None,
             is_public=bool(body.is_public), is_protected=bool(body.is_protected), is_transient=bool(body.is_transient), facts=facts,
             secret=keeping.seal(ctx.parts, {"access": access, "secret": secret, "shared": secrets.token_hex(32)}), identity=f"CID-{new_id()}",
-            generation=1, deleting=False, status="Spawning", status_description="", information={}, seen={}, held=held, created=moment,
+            generation=1, deleting=False, status="Spawning", status_description="", information={}, held=held, created=moment,
         )
     )  # fmt: skip
     for place, group in enumerate(plan["groups"]):

@@ -20,7 +20,7 @@ from andromede.engine.model import Reconciler
 from andromede.services.compute import service as compute
 from andromede.services.hadoop import checks, documents, jobs, life, nodes, steps, storing
 from andromede.services.hadoop.clusters import ACTIVE, ERROR
-from andromede.services.hadoop.states import State, kept, read, words
+from andromede.services.hadoop.states import State, read, words
 from andromede.services.hadoop.tables import cluster, node, node_group
 from andromede.services.identity import service as identity
 from andromede.services.network import service as network
@@ -112,7 +112,7 @@ def _one(db: Connection, parts: Parts, id_: str) -> bool:
     changed |= _departures(ctx, row, members)
     members = _members(db, id_)
     values = _progress(ctx, row, members)
-    values |= _masters(row, members)
+    values["information"] = _places(members)
     values |= life.look(ctx, row, members, values.get("status", row["status"]))
     values = {name: value for name, value in values.items() if row[name] != value}
     if values:
@@ -227,13 +227,9 @@ def _failed(db: Connection, row: Any, why: str, member: Member | None) -> dict[s
     return {"status": ERROR, "status_description": text}
 
 
-def _masters(row: Any, members: list[Member]) -> dict[str, Any]:
-    """What masters say of HDFS and YARN, and where people find them."""
-    seen, found = dict(row["seen"]), {}
-    for one in members:
-        if one.state is None or one.row["lost"]:
-            continue
-        seen |= {name: kept(value) for name, value in (("hdfs", one.state.hdfs), ("yarn", one.state.yarn)) if value is not None}
+def _places(members: list[Member]) -> dict[str, Any]:
+    """Where people find HDFS and YARN."""
+    found = {}
     for one in members:
         where = one.row["floating"] or one.row["address"]
         if "namenode" in one.processes:
@@ -242,7 +238,7 @@ def _masters(row: Any, members: list[Member]) -> dict[str, Any]:
             found["YARN"] = {"ResourceManager": f"http://{where}:8032", "Web UI": f"http://{where}:8088"}
         if "historyserver" in one.processes:
             found["MapReduce JobHistory Server"] = {"Web UI": f"http://{where}:19888"}
-    return {"seen": seen, "information": found}
+    return found
 
 
 # changing
@@ -273,8 +269,9 @@ def _losses(ctx: Context, row: Any, members: list[Member]) -> bool:
 
 
 def _departures(ctx: Context, row: Any, members: list[Member]) -> bool:
-    """Nodes that HDFS and YARN have let go of, or that had time enough, leave."""
-    left_hdfs = {address for one in members if one.state is not None and one.state.hdfs is not None for address in one.state.hdfs.left}
+    """Nodes that HDFS and YARN have let go of leave: all that hold data together, for each may be the one that others' blocks are copied from."""
+    names = next((one.state.hdfs for one in members if one.state is not None and one.state.hdfs is not None), None)
+    left_hdfs = set(names.left) if names is not None and not names.leaving else set()
     left_yarn = {address for one in members if one.state is not None and one.state.yarn is not None for address in one.state.yarn.left}
     left = []
     for one in members:

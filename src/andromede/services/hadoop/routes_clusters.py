@@ -6,7 +6,7 @@ from msgspec import UNSET
 
 from andromede.core.context import Context
 from andromede.http.response import Response
-from andromede.services.hadoop import clusters, keeping, nodes, steps
+from andromede.services.hadoop import checks, clusters, keeping, nodes, pages, steps
 from andromede.services.hadoop.api import V1, V2, both, member, moment, newer, project, reader, version, wrong
 from andromede.services.hadoop.routes_templates import group_view
 from andromede.services.hadoop.tables import cluster
@@ -34,7 +34,7 @@ def view(ctx: Context, row: Any, *, events: bool = False) -> dict[str, Any]:
     return keeping.shown(
         ctx, row, **version(ctx, number), **facts, status=row["status"], status_description=row["status_description"],
         info=row["information"], is_transient=row["is_transient"], node_groups=groups, provision_progress=progress, trust_id=None,
-        management_public_key=None, verification=row["verification"] or {}, health=row["seen"],
+        management_public_key=None, verification=row["verification"] or {}, health=checks.seen(ctx.db, members),
     )  # fmt: skip
 
 
@@ -118,3 +118,13 @@ def delete_cluster_perhaps_at_once(ctx: Context, cluster_id: str, body: Forced |
     force = body is not None and body.force is True
     clusters.remove(ctx, cluster_id, force=force)
     return Response({"stack_name": None}, status=200) if force else Response(status=204)
+
+
+@V2.get(_ONE + "/pages/{page}", policy=reader("clusters:pages"), tx="none")
+def show_page(ctx: Context, cluster_id: str, page: str) -> Response:
+    """A web page of a cluster: `hdfs`, `yarn` or `jobs`, at `path` (the start without it), as its NameNode, ResourceManager or
+    JobHistoryServer answers.
+
+    Errors: 400 for what is no path, 404 for an unknown page, 409 where the node cannot be reached, 503 where it does not answer.
+    """
+    return pages.fetch(ctx, cluster_id, page, ctx.query.get("path") or "/")

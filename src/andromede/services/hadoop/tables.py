@@ -63,7 +63,6 @@ cluster = Table(
     Column("status_description", Text, nullable=False, default=""),
     Column("information", Json, nullable=False),  # addresses and the like, for people
     Column("verification", Json),
-    Column("seen", Json, nullable=False),  # what its masters said of HDFS and YARN last
     Column("held", Json, nullable=False),  # ids of what is its alone: security_group, server_group, access, floating
     Column("idle_since", Moment),
     Column("scaled", Moment),  # when it last grew or shrank by itself

@@ -27,7 +27,7 @@ from andromede.core.units import KIB
 from andromede.drivers.hypervisor import Guest, Host, Power, Reach, Seen, State, console, unreachable
 from andromede.drivers.hypervisor.cgroup import Cgroups, Hierarchy
 from andromede.drivers.hypervisor.checks import check, check_id, public
-from andromede.drivers.hypervisor.lxc import captures, config, counters, groups, mounts, processes, roots, storage, volumes
+from andromede.drivers.hypervisor.lxc import captures, config, counters, groups, mounts, net, processes, roots, storage, volumes
 from andromede.drivers.hypervisor.lxc.processes import Found
 from andromede.drivers.hypervisor.lxc.store import ASKED, BY_ITSELF, CRASHED, Record, Store
 
@@ -108,8 +108,11 @@ class Lxc:
             return console.tail(self._store.path(guest_id) / "console.log")
 
     async def open(self, guest_id: str, what: str) -> socket.socket:
-        """A connection to its console, as a terminal of LXC gives it; there is no display."""
+        """A connection to its console, as a terminal of LXC gives it, or to what listens in it; there is no display."""
         check_id(guest_id)
+        if what.startswith("tcp "):
+            found = self._find(self._store.load(guest_id))
+            return await asyncio.to_thread(net.connect, found.init if found is not None else 0, what)
         if what != "serial" or self._find(self._store.load(guest_id)) is None:
             raise DriverError("The server does not run, or has no such console.", status=409)
         return await asyncio.to_thread(processes.console, self._store.root, guest_id)

@@ -31,7 +31,7 @@ def _gone(work: Work) -> Later | None:
     """Wait until the host holds a set without the guest and sees none; one that is away removes it when it comes back."""
     row = row_of(work)
     with work.database.read() as db:
-        one = db.execute(select(host).where(host.c.name == row.host)).first()
+        one = db.execute(hosts.known().where(host.c.name == row.host)).first()
     if one is None or not hosts.alive(one):
         return None
     held = work.memo.setdefault("generation", one.generation)

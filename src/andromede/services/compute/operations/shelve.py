@@ -89,7 +89,7 @@ def _leave(work: Work) -> Later | None:
         work.then(unplace)
         return Later(0.1)
     with work.database.read() as db:
-        one = db.execute(select(host).where(host.c.name == row.host)).first()
+        one = db.execute(hosts.known().where(host.c.name == row.host)).first()
     if one is not None and hosts.alive(one):
         held = work.memo.setdefault("generation", one.generation)
         if one.seen_generation < held or row.seen_state != ABSENT:

@@ -36,7 +36,7 @@ def _unbegin(work: Work) -> None:
     """The server keeps what it has, once its host has heard of that and closed the other."""
     row, device = row_of(work), _device(work)
     with work.database.read() as db:
-        one = db.execute(select(host).where(host.c.name == row.host)).first()
+        one = db.execute(hosts.known().where(host.c.name == row.host)).first()
     if one is not None and device is not None and device.swap is not None:
         told = work.memo.setdefault("generation", one.generation)
         if device.seen_swap or one.seen_generation < told:

@@ -65,7 +65,7 @@ def _look(work: Work) -> tuple[Any, Any, bool]:
     """The server, its volume's row, and whether its host has heard of what is asked."""
     with work.database.read() as db:
         row = db.execute(select(server).where(server.c.id == work.resource)).one()
-        one = db.execute(select(host).where(host.c.name == row.host)).first()
+        one = db.execute(hosts.known().where(host.c.name == row.host)).first()
         heard = one is None or one.seen_generation >= work.memo.setdefault("generation", one.generation)
         return row, _device(db, work), heard
 
