@@ -20,7 +20,6 @@ space = Table(
     Column("root_id", Integer, nullable=False),
     Column("trash_id", Integer, nullable=False),
     Column("kept", BigInteger, nullable=False, default=0),  # bytes of earlier versions
-    Column("forgotten", BigInteger, nullable=False, default=0),  # removals before this change are no longer told
     Column("created", Moment, nullable=False),
     UniqueConstraint("kind", "owner_id"),
 )

@@ -29,7 +29,6 @@ def upgrade() -> None:
     sa.Column('root_id', sa.Integer(), nullable=False),
     sa.Column('trash_id', sa.Integer(), nullable=False),
     sa.Column('kept', sa.BigInteger(), nullable=False),
-    sa.Column('forgotten', sa.BigInteger(), nullable=False),
     sa.Column('created', Moment(), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_drive_space')),
     sa.UniqueConstraint('kind', 'owner_id', name=op.f('uq_drive_space_kind_owner_id'))

@@ -45,7 +45,7 @@ def make(db: Connection, kind: str, owner_id: str) -> Space:
         place(db, Node(0, space_id, None, name, True, 0, new_etag(), moment, moment, "", "", None, 1, 1)) for name in ("", "trash")
     )  # fmt: skip
     made = Space(space_id, kind, owner_id, root, trash)
-    db.execute(insert(space).values(**msgspec.structs.asdict(made), kept=0, forgotten=0, created=now()))
+    db.execute(insert(space).values(**msgspec.structs.asdict(made), kept=0, created=now()))
     return made
 
 
