@@ -14,7 +14,7 @@ from tests.drive import process
 def test_all_of_litmus(tmp_path, where):
     with process(tmp_path, "fast") as running:
         command = ["litmus", "-k", f"http://127.0.0.1:{running.port}{where}", "alice", "secret"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=tmp_path)
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300, cwd=tmp_path)
     passed = re.findall(r"of (\d+) tests run: (\d+) passed", done.stdout)
     assert done.returncode == 0, done.stdout
     assert sum(int(count) for _, count in passed) == sum(int(count) for count, _ in passed) == 104

@@ -19,7 +19,7 @@ from andromede.db.engine import Database
 from andromede.drivers.blob import Store
 from andromede.http.plain import Gone, Reply, Request
 from andromede.services.drive.content import Content
-from andromede.services.drive.dav import finding, locking, reading, writing
+from andromede.services.drive.dav import bulk, finding, history, locking, reading, reports, trashbin, uploads, writing
 from andromede.services.drive.dav.call import Call
 from andromede.services.drive.dav.finding import XML
 from andromede.services.drive.dav.props import simple
@@ -36,8 +36,9 @@ Handler = Callable[[Call], Awaitable[Reply]]
 FILES: dict[str, Handler] = {
     "GET": reading.get, "HEAD": reading.get, "PUT": writing.put, "DELETE": writing.delete, "MKCOL": writing.mkcol, "COPY": writing.copy,
     "MOVE": writing.move, "PROPFIND": finding.propfind, "PROPPATCH": finding.proppatch, "LOCK": locking.lock, "UNLOCK": locking.unlock,
-    "PATCH": writing.patch,
+    "PATCH": writing.patch, "REPORT": reports.report, "SEARCH": reports.search,
 }  # fmt: skip
+_BESIDE: dict[str, Handler] = {"uploads": uploads.answer, "trashbin": trashbin.answer, "versions": history.answer}
 _OLD, _NEW = b"/remote.php/webdav", b"/remote.php/dav"
 _EXCEPTIONS = {
     400: "BadRequest", 401: "NotAuthenticated", 403: "Forbidden", 404: "NotFound", 405: "MethodNotAllowed", 409: "Conflict",
@@ -88,7 +89,7 @@ class Dav:
         path = request.path
         if path == _OLD or path.startswith(_OLD + b"/"):
             return await self._files(request, person, _OLD.decode(), path[len(_OLD) :])
-        parts = [part for part in path[len(_NEW) :].split(b"/", 3)[1:] if part]
+        parts = [part for part in path[len(_NEW) :].split(b"/") if part]
         if request.method == "OPTIONS":
             return self._options()
         kind = parts[0].decode("utf-8", "replace") if parts else ""
@@ -96,10 +97,17 @@ class Dav:
             user = parts[1].decode("utf-8", "replace")
             if user not in {person.account, person.id}:
                 raise NotFound("There is no such user, or their files are not yours to see.")
-            head = b"/".join([_NEW, parts[0], parts[1]])
+            below = b"/".join(parts[2:])
             base = f"{_NEW.decode()}/{kind}/{quote(user)}"
             if kind == "files":
-                return await self._files(request, person, base, path[len(head) :])
+                return await self._files(request, person, base, below)
+            call = Call(self, request, person, await self.home(person), base, names_of.split(below))
+            return await _BESIDE[kind](call)
+        if request.method == "SEARCH":
+            base = f"{_NEW.decode()}/files/{quote(person.account)}"
+            return await reports.search(Call(self, request, person, await self.home(person), base, ()))
+        if kind == "bulk" and request.method == "POST":
+            return await bulk.post(Call(self, request, person, await self.home(person), base="", names=()))
         return await self._others(request, person, kind, parts)
 
     async def _files(self, request: Request, person: Person, base: str, path: bytes) -> Reply:

@@ -123,6 +123,10 @@ class Reader:
         if self._locks:
             self.locks = locks.of(db, ids)
 
+    def add(self, node_id: int, found: dict[str, str]) -> None:
+        """Have a node have further properties: whole elements by name. `learn` comes before."""
+        self._props[node_id] = {**self._props.get(node_id, {}), **found}
+
     def entry(self, one: Node, href: str) -> str:
         """A node as a response of a multistatus. `learn` has seen it."""
         if self._locks:
