@@ -36,6 +36,7 @@ from andromede.services.object.service import Objects
 from andromede.services.volume import service as volume
 
 if TYPE_CHECKING:
+    from andromede.drivers.blob import Store
     from andromede.http.api import Api
     from andromede.http.app import App
     from andromede.services.identity.auth import Signing
@@ -154,15 +155,26 @@ def object_faces(home: Home) -> "Iterator[dict[int, Any]]":
     callers = Callers(identity.Authenticator(proving.known), identity.AccessKeys(proving), identity.Sessions(proving))
     objects = Objects(store, drivers.object_keys(home, store))
     swift, of_s3 = Swift(objects, callers, object_settings.of_swift(home.settings)), object_settings.of_s3(home.settings)
+    faces = {given.swift_port: serve(Beside(swift, S3(objects, callers, of_s3)), "swift"), given.s3_port: serve(S3(objects, callers, of_s3), "s3")}
+    if home.settings.drive.enabled:
+        faces[home.settings.drive.port] = serve(drive_face(home, database, proving, store), "drive")
     try:
-        yield {
-            given.swift_port: serve(Beside(swift, S3(objects, callers, of_s3)), "swift"),
-            given.s3_port: serve(S3(objects, callers, of_s3), "s3"),
-        }
+        yield faces
     finally:
         proving.known.close()
         store.close()
         database.close()
+
+
+def drive_face(home: Home, database: Database, proving: "Signing", store: "Store") -> Any:
+    """The drive, over the store that objects are in."""
+    from andromede.services.drive.face import Drive
+    from andromede.services.drive.people import People
+    from andromede.services.drive.settings import Settings as DriveSettings
+    from andromede.services.identity.service import Directory
+
+    told = DriveSettings(url=home.drive_url, name=home.settings.drive.name, quota=home.settings.drive.quota)
+    return Drive(People(database, Directory(proving)), None, told)
 
 
 class Later:
