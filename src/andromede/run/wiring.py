@@ -26,6 +26,7 @@ from andromede.services.compute import operations as compute_operations
 from andromede.services.compute import reconcile as compute_clock
 from andromede.services.compute.carriers import ComputeHosts
 from andromede.services.compute.hosts import chassis as find_chassis
+from andromede.services.drive import service as drive
 from andromede.services.hadoop import service as hadoop
 from andromede.services.identity import leftovers
 from andromede.services.image import service as image
@@ -67,7 +68,7 @@ def reconcilers(parts: Parts) -> list[Reconciler]:
     """Every reconciler."""
     services = (
         hosts.reconcilers, compute_clock.reconcilers, network.reconcilers, image.reconcilers, volume.reconcilers, leftovers.reconcilers, of_objects,
-        hadoop.reconcilers,
+        hadoop.reconcilers, drive.reconcilers,
     )  # fmt: skip
     return [purge(parts.database), *(one for of in services for one in of(parts))]
 
@@ -168,13 +169,15 @@ def object_faces(home: Home) -> "Iterator[dict[int, Any]]":
 
 def drive_face(home: Home, database: Database, proving: "Signing", store: "Store") -> Any:
     """The drive, over the store that objects are in."""
+    from andromede.run.drivers import drive_instance
+    from andromede.services.drive.dav.face import Dav
     from andromede.services.drive.face import Drive
     from andromede.services.drive.people import People
     from andromede.services.drive.settings import Settings as DriveSettings
     from andromede.services.identity.service import Directory
 
-    told = DriveSettings(url=home.drive_url, name=home.settings.drive.name, quota=home.settings.drive.quota)
-    return Drive(People(database, Directory(proving)), None, told)
+    told = DriveSettings(url=home.drive_url, name=home.settings.drive.name, quota=home.settings.drive.quota, instance=drive_instance(home))
+    return Drive(People(database, Directory(proving)), Dav(database, store, told), told)
 
 
 class Later:

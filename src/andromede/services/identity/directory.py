@@ -93,7 +93,7 @@ def member(db: Connection, login: str, *, by_name: bool = True) -> Member | None
     if found is None:
         return None
     query = select(group.c.id, group.c.name).join(membership, membership.c.group_id == group.c.id).where(membership.c.user_id == found.id)
-    return msgspec.structs.replace(found, groups=dict(db.execute(query).tuples().all()))
+    return msgspec.structs.replace(found, groups={row.id: row.name for row in db.execute(query)})
 
 
 def find_group(db: Connection, name: str) -> Group | None:
