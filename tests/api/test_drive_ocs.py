@@ -12,7 +12,7 @@ from andromede.services.drive.ocs.call import Call
 from andromede.services.drive.pages import language
 from andromede.services.drive.settings import Settings
 from andromede.services.drive.tables_people import device
-from tests.drive import JSON, drive
+from tests.drive_people import JSON, drive
 from tests.waiting import until
 
 STATUS = "apps/user_status/api/v1"

@@ -14,7 +14,7 @@ from andromede.services.drive.login import Account
 from andromede.services.drive.tables_people import device, login
 from andromede.services.identity.tables import user
 from tests.cloud import USER_PASSWORD, Cloud
-from tests.drive import Browser, drive
+from tests.drive_people import Browser, drive
 from tests.waiting import until
 
 WEBDAV = "/remote.php/webdav/"

@@ -34,6 +34,10 @@ class DavFace(Protocol):
     async def answer(self, request: Request, person: Person) -> Reply:
         """Answer a request for a path below `/remote.php`."""
 
+    def close(self) -> None:
+        """Wait for what is under way."""
+
+
 
 class Drive:
     """A face of the object workers."""
@@ -68,6 +72,10 @@ class Drive:
         reply.headers += [(name, value) for name, value in _SAFE if name.lower() not in there]
         reply.headers.append(("X-Request-Id", request.id))
         return reply
+
+    async def finish(self) -> None:
+        """The process ends."""
+        await asyncio.to_thread(self._dav.close)
 
     async def _answer(self, request: Request) -> Reply:
         try:

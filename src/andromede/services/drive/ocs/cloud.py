@@ -2,12 +2,15 @@
 
 from typing import Any
 
+from sqlalchemy import Connection
+
 from andromede.core.errors import Forbidden, NotFound
 from andromede.services.drive import devices
 from andromede.services.drive.ocs.answers import Data
 from andromede.services.drive.ocs.call import Call, Route
 from andromede.services.drive.people import account_of
 from andromede.services.drive.settings import VERSION, Settings
+from andromede.services.drive.tree import room, spaces
 from andromede.services.identity import service as identity
 
 COLOUR = "#0b5a8a"
@@ -41,18 +44,21 @@ def capabilities(call: Call) -> Data:
     return Data({"version": version(), "capabilities": able})
 
 
-def _quota(call: Call) -> dict[str, Any]:
-    del call
-    return {}
+def _quota(db: Connection, call: Call) -> dict[str, Any]:
+    """What one's own space holds, in bytes and per cent."""
+    home = spaces.find(db, spaces.HOME, call.person.id)
+    found = room.Usage(0, 0, 0, call.settings.quota) if home is None else room.usage(db, home, call.settings.quota)
+    relative = round(100 * found.files / found.quota, 2) if found.quota else 100.0
+    return {"free": found.free, "used": found.files, "total": found.quota, "relative": relative, "quota": found.quota}
 
 
 def me(call: Call) -> Data:
     """`cloud/user`: who asks."""
     with call.database.read() as db:
-        found = identity.member(db, call.person.id, by_name=False)
+        found, quota = identity.member(db, call.person.id, by_name=False), _quota(db, call)
     if found is None:
         raise NotFound("There is no such user.")
-    return Data(_about(found) | {"quota": _quota(call), "groups": sorted(found.groups.values()), "enabled": True})
+    return Data(_about(found) | {"quota": quota, "groups": sorted(found.groups.values()), "enabled": True})
 
 
 def _about(found: identity.Member) -> dict[str, Any]:

@@ -1,0 +1,185 @@
+"""The drive of a cloud of several processes, used by programs that nobody here wrote: nextcloudcmd, rclone, davfs2, cadaver."""
+
+import os
+import random
+import shutil
+import subprocess
+
+import pytest
+
+from tests import nextcloud
+from tests.conformance import clients
+from tests.conformance.environments import Absent
+from tests.nextcloud import Computer
+from tests.real import RealCloud
+
+pytestmark = [pytest.mark.real, pytest.mark.skipif(nextcloud.PROGRAM is None, reason="nextcloudcmd is not installed")]
+CHANCE = random.Random(8083)
+
+
+@pytest.fixture(scope="module")
+def cloud():
+    made = RealCloud('[compute]\nhypervisor = "fake"')
+    try:
+        made.cli("up")
+        yield made
+    finally:
+        made.destroy()
+
+
+@pytest.fixture
+def pair(cloud, tmp_path):
+    """Two computers of a user of its own, for each test another."""
+    return two(cloud, tmp_path)
+
+
+def two(cloud, folder, **more):
+    name = f"user-{os.urandom(4).hex()}"
+    url, password = address(cloud), f"secret-of-{name}"
+    cloud.admin.post("/identity/v3/users", {"user": {"name": name, "password": password}})
+    return [Computer(folder / f"computer-{number}", url, name, password, **more) for number in (1, 2)]
+
+
+def address(cloud):
+    return f"http://127.0.0.1:{cloud.drive_port}"
+
+
+def both(one, other, rounds=1):
+    """Synchronise both, and have them equal."""
+    for _ in range(rounds):
+        one.sync()
+        other.sync()
+    one.sync()
+    assert one.tree() == other.tree()
+    return one.tree()
+
+
+def test_up_down_rename_move_and_delete(pair):
+    one, other = pair
+    (one.files / "Été" / "à l’ombre").mkdir(parents=True)
+    (one.files / "empty").mkdir()
+    (one.files / "Été" / "à l’ombre" / "a & b #1 %25.txt").write_text("ombre\n")
+    (one.files / "nothing").write_bytes(b"")
+    (one.files / "more").write_bytes(CHANCE.randbytes(3_000_000))
+    before = both(one, other)
+    assert set(before) == {"Été", "Été/à l’ombre", "Été/à l’ombre/a & b #1 %25.txt", "empty", "nothing", "more"}
+    assert before["nothing"] == b""
+
+    (other.files / "more").rename(other.files / "Été" / "renamed")
+    (other.files / "Été" / "à l’ombre").rename(other.files / "moved")
+    (other.files / "empty").rmdir()
+    (other.files / "nothing").write_text("something")
+    other.sync()
+    after = both(other, one)
+    assert set(after) == {"Été", "Été/renamed", "moved", "moved/a & b #1 %25.txt", "nothing"}
+    assert after["Été/renamed"] == before["more"]
+    assert after["nothing"] == b"something"
+
+    shutil.rmtree(one.files / "Été")
+    (one.files / "nothing").unlink()
+    one.sync()
+    assert set(both(one, other)) == {"moved", "moved/a & b #1 %25.txt"}
+
+
+def test_deep_changes_are_seen(pair):
+    one, other = pair
+    deep = "/".join("abcdefghijkl")
+    (one.files / deep).mkdir(parents=True)
+    (one.files / deep / "leaf").write_text("1")
+    both(one, other)
+    (other.files / deep / "leaf").write_text("twice")
+    (other.files / deep / "second").write_text("2")
+    other.sync()
+    found = both(one, other)
+    assert (found[f"{deep}/leaf"], found[f"{deep}/second"]) == (b"twice", b"2")
+
+
+def test_a_conflict_loses_nothing(pair):
+    one, other = pair
+    (one.files / "plan.txt").write_text("first\n")
+    both(one, other)
+    (one.files / "plan.txt").write_text("of the one side\n")
+    (other.files / "plan.txt").write_text("of the other side, longer\n")
+    one.sync()
+    other.sync()
+    tree = other.tree()
+    (copy,) = [name for name in tree if "conflicted copy" in name]
+    assert {tree["plan.txt"], tree[copy]} == {b"of the one side\n", b"of the other side, longer\n"}
+    one.sync()
+    assert one.tree()["plan.txt"] == tree["plan.txt"]
+
+
+def test_changed_here_and_deleted_there_comes_back(pair):
+    one, other = pair
+    (one.files / "kept").write_text("1")
+    both(one, other)
+    (one.files / "kept").unlink()
+    (other.files / "kept").write_text("changed meanwhile")
+    one.sync()
+    assert both(other, one) == {"kept": b"changed meanwhile"}
+
+
+@pytest.fixture(scope="module")
+def bin_of():
+    try:
+        return clients.installed()
+    except Absent as why:
+        pytest.skip(f"LEFT OUT: {why}")
+
+
+def rclone(folder, computer, program, *words, check=True):
+    config = folder / "rclone.conf"
+    if not config.exists():
+        hidden = subprocess.run([program, "obscure", computer._password], capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+        where = f"{computer.url}/remote.php/dav/files/{computer._user}"
+        lines = ["[d]", "type = webdav", f"url = {where}", "vendor = nextcloud", f"user = {computer._user}", f"pass = {hidden}"]
+        config.write_text("\n".join(lines) + "\n")
+    command = [program, "--config", str(config), "--transfers", "8", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=check, timeout=300)
+
+
+def test_rclone_syncs_and_checks(pair, tmp_path, bin_of):
+    one, other = pair
+    program = str(bin_of / "rclone")
+    source = tmp_path / "source"
+    (source / "sub folder").mkdir(parents=True)
+    for number in range(60):
+        (source / "sub folder" / f"file {number}").write_bytes(CHANCE.randbytes(CHANCE.randrange(20_000)))
+    os.utime(source / "sub folder" / "file 1", (1_500_000_000, 1_500_000_000))
+    rclone(tmp_path, one, program, "sync", str(source), "d:copy")
+    rclone(tmp_path, one, program, "check", str(source), "d:copy")
+    said = rclone(tmp_path, one, program, "check", "--download", str(source), "d:copy").stderr
+    assert "0 differences found" in said
+    assert "60 matching files" in said
+    assert "2017-07-14" in rclone(tmp_path, one, program, "lsl", "d:copy/sub folder/file 1").stdout
+    (source / "sub folder" / "file 2").write_text("other")
+    (source / "sub folder" / "file 3").unlink()
+    assert rclone(tmp_path, one, program, "check", str(source), "d:copy", check=False).returncode
+    rclone(tmp_path, one, program, "sync", str(source), "d:copy")
+    rclone(tmp_path, one, program, "check", str(source), "d:copy")
+    assert '"used"' in rclone(tmp_path, one, program, "about", "--json", "d:").stdout
+    one.sync()
+    assert one.tree()["copy/sub folder/file 2"] == b"other"
+    rclone(tmp_path, one, program, "moveto", "d:copy/sub folder", "d:elsewhere")
+    rclone(tmp_path, one, program, "purge", "d:copy")
+    tree = both(one, other)
+    assert "elsewhere/file 2" in tree
+    assert "copy" not in tree
+
+
+@pytest.mark.skipif(shutil.which("cadaver") is None, reason="cadaver is not installed")
+def test_cadaver(pair, tmp_path):
+    one, _ = pair
+    home = tmp_path / "home"
+    home.mkdir()
+    netrc = home / ".netrc"
+    netrc.write_text(f"machine 127.0.0.1 login {one._user} password {one._password}\n")
+    netrc.chmod(0o600)
+    (tmp_path / "letter.txt").write_text("Dear drive\n")
+    words = f"mkcol letters\ncd letters\nput {tmp_path}/letter.txt\ncopy letter.txt second.txt\nmove second.txt third.txt\nls\nget third.txt {tmp_path}/back\nquit\n"
+    command = ["cadaver", f"{one.url}/remote.php/webdav/"]
+    done = subprocess.run(command, input=words, capture_output=True, text=True, env={**os.environ, "HOME": str(home)}, timeout=120, check=False)
+    assert (tmp_path / "back").read_text() == "Dear drive\n", done.stdout
+    assert "third.txt" in done.stdout
+    one.sync()
+    assert set(one.tree()) == {"letters", "letters/letter.txt", "letters/third.txt"}

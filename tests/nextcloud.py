@@ -1,0 +1,52 @@
+"""A computer of somebody's, synchronised by Nextcloud's own command line client."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+PROGRAM = shutil.which("nextcloudcmd")
+_CONFIG = "[General]\nchunkSize=%d\nminChunkSize=%d\nmaxChunkSize=%d\ntargetChunkUploadDuration=0\n"
+
+
+class Computer:
+    """`computer.sync()` makes its folder equal to the drive; `tree()` is what is in it, by path: bytes, or None for a folder."""
+
+    def __init__(self, folder: Path, url: str, user: str, password: str, *, chunk: int = 0) -> None:
+        self.files, self._home = folder / "files", folder / "home"
+        self.url, self._user, self._password = url, user, password
+        self.files.mkdir(parents=True)
+        (self._home / ".config" / "Nextcloud").mkdir(parents=True)
+        if chunk:
+            (self._home / ".config" / "Nextcloud" / "nextcloud.cfg").write_text(_CONFIG % (chunk, chunk, chunk))
+        self.said = ""
+
+    def start(self) -> subprocess.Popen[str]:
+        """The program, on its way."""
+        assert PROGRAM is not None
+        command = [PROGRAM, "--non-interactive", "--trust", "-u", self._user, "-p", self._password, str(self.files), self.url]
+        env = {**os.environ, "HOME": str(self._home), "QT_QPA_PLATFORM": "offscreen", "XDG_RUNTIME_DIR": str(self._home), "LC_ALL": "C.UTF-8"}
+        env.pop("XDG_CONFIG_HOME", None)
+        return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+
+    def end(self, process: subprocess.Popen[str], seconds: float = 300) -> int:
+        """Wait for it; how it ended."""
+        try:
+            self.said, _ = process.communicate(timeout=seconds)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        return process.returncode
+
+    def sync(self, seconds: float = 300) -> None:
+        """Once up and down; it must go well."""
+        code = self.end(self.start(), seconds)
+        assert code == 0, (code, self.said[-6000:])
+
+    def tree(self) -> dict[str, bytes | None]:
+        found: dict[str, bytes | None] = {}
+        for path in sorted(self.files.rglob("*")):
+            if not path.name.startswith((".sync_", "._sync_", ".owncloudsync", ".nextcloudsync")):
+                found[str(path.relative_to(self.files))] = None if path.is_dir() else path.read_bytes()
+        return found
