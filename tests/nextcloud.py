@@ -29,7 +29,7 @@ class Computer:
         env.pop("XDG_CONFIG_HOME", None)
         return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
 
-    def end(self, process: subprocess.Popen[str], seconds: float = 300) -> int:
+    def end(self, process: subprocess.Popen[str], seconds: float = 120) -> int:
         """Wait for it; how it ended."""
         try:
             self.said, _ = process.communicate(timeout=seconds)
@@ -39,7 +39,7 @@ class Computer:
                 process.wait()
         return process.returncode
 
-    def sync(self, seconds: float = 300) -> None:
+    def sync(self, seconds: float = 120) -> None:
         """Once up and down; it must go well."""
         code = self.end(self.start(), seconds)
         assert code == 0, (code, self.said[-6000:])
