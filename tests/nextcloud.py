@@ -1,12 +1,13 @@
 """A computer of somebody's, synchronised by Nextcloud's own command line client."""
 
+import http.client
 import os
 import shutil
 import subprocess
 from pathlib import Path
 
 PROGRAM = shutil.which("nextcloudcmd")
-_CONFIG = "[General]\nchunkSize=%d\nminChunkSize=%d\nmaxChunkSize=%d\ntargetChunkUploadDuration=0\n"
+_CHUNKS = ("OWNCLOUD_CHUNK_SIZE", "OWNCLOUD_MIN_CHUNK_SIZE", "OWNCLOUD_MAX_CHUNK_SIZE")
 
 
 class Computer:
@@ -16,16 +17,28 @@ class Computer:
         self.files, self._home = folder / "files", folder / "home"
         self.url, self._user, self._password = url, user, password
         self.files.mkdir(parents=True)
-        (self._home / ".config" / "Nextcloud").mkdir(parents=True)
-        if chunk:
-            (self._home / ".config" / "Nextcloud" / "nextcloud.cfg").write_text(_CONFIG % (chunk, chunk, chunk))
+        self._home.mkdir()
+        self._chunks = {**dict.fromkeys(_CHUNKS, str(chunk)), "OWNCLOUD_TARGET_CHUNK_UPLOAD_DURATION": "0"} if chunk else {}
         self.said = ""
+
+    @staticmethod
+    def answers(place: str) -> bool:
+        """Whether a drive serves there."""
+        connection = http.client.HTTPConnection(place, timeout=5)
+        try:
+            connection.request("GET", "/status.php")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
 
     def start(self) -> subprocess.Popen[str]:
         """The program, on its way."""
         assert PROGRAM is not None
         command = [PROGRAM, "--non-interactive", "--trust", "-u", self._user, "-p", self._password, str(self.files), self.url]
         env = {**os.environ, "HOME": str(self._home), "QT_QPA_PLATFORM": "offscreen", "XDG_RUNTIME_DIR": str(self._home), "LC_ALL": "C.UTF-8"}
+        env |= self._chunks
         env.pop("XDG_CONFIG_HOME", None)
         return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
 

@@ -5,6 +5,7 @@ import random
 import shutil
 import subprocess
 
+import msgspec
 import pytest
 
 from tests import nextcloud
@@ -12,6 +13,7 @@ from tests.conformance import clients
 from tests.conformance.environments import Absent
 from tests.nextcloud import Computer
 from tests.real import RealCloud
+from tests.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.skipif(nextcloud.PROGRAM is None, reason="nextcloudcmd is not installed")]
 CHANCE = random.Random(8083)
@@ -118,6 +120,42 @@ def test_changed_here_and_deleted_there_comes_back(pair):
     (other.files / "kept").write_text("changed meanwhile")
     one.sync()
     assert both(other, one)["kept"] == b"changed meanwhile"
+
+
+def log(cloud, offset=0):
+    """The lines of the log about the drive's WebDAV, from an offset: method, path, status; and where it ends."""
+    raw = (cloud.home.logs / "object.log").read_bytes()[offset:]
+    lines = [msgspec.json.decode(line) for line in raw.splitlines() if b'"face":"drive"' in line and b"/remote.php/" in line]
+    return [(one["method"], one["path"], one["status"]) for one in lines], offset + len(raw)
+
+
+def test_a_large_file_goes_up_in_chunks(cloud, tmp_path):
+    one, other = two(cloud, tmp_path, chunk=5_000_000)
+    whole = CHANCE.randbytes(64_000_000)
+    (one.files / "large").write_bytes(whole)
+    _, start = log(cloud)
+    assert both(one, other) == {"large": whole}
+    with (one.files / "large").open("r+b") as file:
+        file.seek(30_000_000)
+        file.write(b"changed within")
+    changed = (one.files / "large").read_bytes()
+    assert both(one, other) == {"large": changed}
+    until(lambda: any(method == "MOVE" for method, *_ in log(cloud, start)[0]))
+    parts = [path for method, path, _ in log(cloud, start)[0] if method == "PUT" and "/uploads/" in path]
+    assert len(parts) >= 20
+
+
+def test_a_thousand_small_files_go_up_in_bulk(cloud, pair):
+    one, other = pair
+    for number in range(1000):
+        folder = one.files / f"folder {number % 10}"
+        folder.mkdir(exist_ok=True)
+        (folder / f"{number}.bin").write_bytes(CHANCE.randbytes(4096))
+    _, start = log(cloud)
+    one.sync()
+    until(lambda: sum(method == "POST" and path.endswith("/bulk") for method, path, _ in log(cloud, start)[0]) >= 10)
+    assert sum(method == "PUT" for method, *_ in log(cloud, start)[0]) < 20
+    assert len(both(one, other)) == 1010
 
 
 @pytest.fixture(scope="module")

@@ -37,6 +37,9 @@ def capabilities(call: Call) -> Data:
     able: dict[str, Any] = {
         "core": {"pollinterval": 60, "webdav-root": "remote.php/webdav"},
         "bruteforce": {"delay": 0, "allow-listed": False},
+        "dav": {"chunking": "1.0", "bulkupload": "1.0"},
+        "files": {"bigfilechunking": True, "undelete": True, "versioning": True, "blacklisted_files": []},
+        "checksums": {"supportedTypes": ["SHA1", "MD5", "SHA256", "ADLER32"], "preferredUploadType": "SHA1"},
         "theming": theme,
         "notifications": {"ocs-endpoints": ["list", "get", "delete", "delete-all"]},
         "user_status": {"enabled": True, "restore": False, "supports_emoji": True, "supports_busy": True},
