@@ -10,12 +10,14 @@ import structlog
 from andromede.core.errors import CloudError, Forbidden
 from andromede.http.plain import Gone, Reply, Request
 from andromede.services.drive import devices
+from andromede.services.drive.links import Links
 from andromede.services.drive.login import Account, Login
 from andromede.services.drive.ocs import cloud
 from andromede.services.drive.ocs.face import Ocs
 from andromede.services.drive.pages import fields
 from andromede.services.drive.people import People, Person
 from andromede.services.drive.settings import Settings
+from andromede.services.drive.shares import Grant
 
 log = structlog.get_logger("drive")
 _READS = frozenset({"GET", "HEAD", "OPTIONS", "PROPFIND", "REPORT", "SEARCH"})
@@ -34,6 +36,9 @@ class DavFace(Protocol):
     async def answer(self, request: Request, person: Person) -> Reply:
         """Answer a request for a path below `/remote.php`."""
 
+    async def within(self, request: Request, person: Person, grant: Grant, base: str, path: bytes) -> Reply:
+        """Answer a request for what is below the node of a link."""
+
     def close(self) -> None:
         """Wait for what is under way."""
 
@@ -45,6 +50,7 @@ class Drive:
     def __init__(self, people: People, dav: DavFace, settings: Settings) -> None:
         self._people, self._dav, self._settings = people, dav, settings
         self._ocs, self._login, self._account = Ocs(people, settings), Login(people, settings), Account(people, settings)
+        self._links = Links(people, dav, settings)
         self._pages: dict[tuple[str, str], Callable[[Request], Awaitable[Reply]]] = {
             ("GET", "/status.php"): self._status,
             ("GET", "/"): self._front,
@@ -90,7 +96,11 @@ class Drive:
             if request.headers.get("sec-fetch-site") == "cross-site":
                 raise Forbidden("Another site had the browser send this.")
             return await self._ocs(request, int(path[6]), request.raw_path[len("/ocs/v1.php/") :])
+        if path.startswith("/public.php/dav/files/"):
+            return await self._links.dav(request, request.path[len(b"/public.php/dav/files/") :])
         path = path.removeprefix("/index.php") or "/"
+        if path.startswith("/s/") and request.method in {"GET", "HEAD", "POST"}:
+            return await self._links.page(request, request.raw_path.removeprefix("/index.php")[len("/s/") :].rstrip("/"))
         handler = self._pages.get((request.method if request.method != "HEAD" else "GET", path.rstrip("/") or "/"))
         if handler is not None:
             return await handler(request)

@@ -107,6 +107,10 @@ class People:
         """Slows tries to prove an account from an address: `with people.guarded(…)` around each."""
         return _Guard(self, f"{login.lower()[:300]}\0{remote}", remote)
 
+    def hash(self, secret: str) -> str:
+        """What is kept of a password of a link."""
+        return self.directory.hash(secret)
+
     def forget(self, device: str) -> None:
         """Forget an app password at once, in this process."""
         with self._lock:

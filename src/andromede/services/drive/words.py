@@ -54,5 +54,16 @@ WORDS: dict[str, dict[str, str]] = {
     "once": _both("It is shown this once: put it into the program now.", "Il n’est affiché qu’une fois : entrez-le maintenant dans le programme."),
     "back": _both("Back to your devices", "Retour à vos appareils"),
     "refused": _both("This does not go", "C’est impossible"),
+    "wrong password": _both("The password is not right.", "Le mot de passe est incorrect."),
+    "locked": _both("This link has a password", "Ce lien est protégé par un mot de passe"),
+    "open": _both("Open", "Ouvrir"),
+    "shared": _both("{name}, shared by {by}", "{name}, partagé par {by}"),
+    "download": _both("Download {name} ({size})", "Télécharger {name} ({size})"),
+    "up": _both("To the folder above", "Vers le dossier parent"),
+    "empty": _both("This folder is empty.", "Ce dossier est vide."),
+    "drop": _both(
+        "Files can be put here, and not seen. With WebDAV: <code>{url}</code>",
+        "On peut déposer des fichiers ici, sans les voir. Par WebDAV : <code>{url}</code>",
+    ),
     "not found": _both("There is nothing here", "Il n’y a rien ici"),
 }

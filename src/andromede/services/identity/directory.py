@@ -69,6 +69,14 @@ class Directory:
         signed = auth.sign_in(self._signing, Auth(identity=proofs, scope="unscoped"))
         return Opened(signed.token, signed.caller)
 
+    def hash(self, secret: str) -> str:
+        """What is kept of a secret that somebody chose."""
+        return self._signing.hasher.hash(secret)
+
+    def matches(self, hashed: str, secret: str) -> bool:
+        """Whether a secret gave that hash."""
+        return self._signing.hasher.verify(hashed, secret)
+
     def of_token(self, token: str) -> Caller:
         """Whom a token proves. Raises Unauthorized."""
         proof = self._signing.known.quick(token)

@@ -14,8 +14,9 @@ from andromede.core.errors import BadRequest, CloudError
 from andromede.http.plain import Reply
 from andromede.services.drive import checksums
 from andromede.services.drive.content import SMALL
-from andromede.services.drive.dav import guard, props, writing
-from andromede.services.drive.dav.call import Call
+from andromede.services.drive.dav import guard, writing
+from andromede.services.drive.dav.call import FILE, Call
+from andromede.services.drive.dav.shared import put_of
 from andromede.services.drive.tree import files, names
 from andromede.services.drive.tree.nodes import File, Node
 
@@ -59,7 +60,8 @@ class _Body:
 
 class _Part(msgspec.Struct):
     path: str
-    names: tuple[str, ...] = ()
+    call: Call | None = None
+    """The request as it is for this part: in one's own tree, or in what another shares."""
     file: File | None = None
     error: str = ""
 
@@ -115,10 +117,11 @@ async def _once(data: bytes) -> AsyncIterator[bytes]:
 async def _keep(call: Call, part: _Part, head: dict[str, str], data: AsyncIterator[bytes], size: int) -> None:
     """Keep the content of a part; what is wrong with it alone is noted, and its bytes are passed over."""
     try:
-        part.names = names.split(part.path)
-        if not part.names:
+        path = names.split(part.path)
+        if not path:
             raise BadRequest("A part has no X-File-Path.")
-        names.allow(part.names)
+        names.allow(path)
+        part.call = put_of(call, path) or Call(call.dav, call.request, call.person, call.space, call.base, path)
         said = head.get("oc-checksum") or (f"MD5:{head['x-file-md5']}" if head.get("x-file-md5") else "")
         checks = checksums.of_header(said)
         if not checks:
@@ -130,7 +133,7 @@ async def _keep(call: Call, part: _Part, head: dict[str, str], data: AsyncIterat
         async for _ in data:
             pass
         return
-    stored = await call.dav.content.put(call.space.id, data, checks)
+    stored = await call.dav.content.put(part.call.space.id, data, checks)
     try:
         for check in checks:
             check.prove()
@@ -139,19 +142,20 @@ async def _keep(call: Call, part: _Part, head: dict[str, str], data: AsyncIterat
         return
     assert stored.size == size
     kept = " ".join(check.text() for check in checks)
-    part.file = File(stored.size, stored.extents, writing.mime_of(part.names[-1]), moment, kept)
+    part.file = File(stored.size, stored.extents, writing.mime_of(path[-1]), moment, kept)
 
 
 def _put(call: Call, db: Connection, part: _Part) -> dict[str, object]:
-    if part.file is None:
+    at = part.call
+    if part.file is None or at is None:
         return {"error": True, "message": part.error}
 
     def allow(db: Connection, parent: Sequence[Node], before: Node | None) -> None:
-        guard.changed(call, db, parent if before is None else [*parent, before])
+        guard.changed(at, db, parent if before is None else [*parent, before])
 
     try:
         with db.begin_nested():
-            made, _ = files.put(db, call.space, part.names, part.file, quota=call.quota, by=call.person.id, check=allow)
+            made, _ = files.put(db, at.space, at.names, part.file, quota=call.quota, by=call.person.id, check=allow)
     except CloudError as error:
         return {"error": True, "message": error.message}
-    return {"error": False, "etag": made.etag, "fileid": call.dav.oc_id(made.id), "permissions": props.FILE}
+    return {"error": False, "etag": made.etag, "fileid": call.dav.oc_id(made.id), "permissions": FILE}

@@ -1,6 +1,6 @@
 """One request to the drive: who asks, for what, and under which conditions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
@@ -14,19 +14,24 @@ from andromede.services.drive.tree.spaces import Space
 
 if TYPE_CHECKING:
     from andromede.services.drive.dav.face import Dav
+    from andromede.services.drive.shares import Grant
 
 Headers = list[tuple[str, str]]
+FOLDER, FILE = "RGDNVCK", "RGDNVW"
+"""What may be done with one's own, in the letters of Nextcloud's clients."""
 _SAFE = "/!$&'()*+,;=:@-._~"
 
 
 class Call:
     """One request. base: the path of the tree's root as it was asked for, quoted, without a slash at its end; names: the path within."""
 
-    __slots__ = ("base", "dav", "given", "names", "person", "request", "space")
+    __slots__ = ("base", "dav", "given", "mounts", "names", "person", "request", "space")
 
     def __init__(self, dav: "Dav", request: Request, person: Person, space: Space, base: str, names: tuple[str, ...]) -> None:
         self.dav, self.request, self.person, self.space, self.base, self.names = dav, request, person, space, base, names
         self.given = If(self.header("if"))
+        self.mounts: Mapping[str, Grant] = {}
+        """What others have shared, by the names under which it is seen at the root of this tree."""
 
     @property
     def quota(self) -> int:
@@ -85,6 +90,13 @@ class Call:
             if path == base or path.startswith(base + b"/"):
                 return names_of.split(path[len(base) :])
         return None
+
+    def permit(self, chain: Sequence[Node]) -> None:
+        """Raise Forbidden where the last node of a chain may not be changed so: one's own always may."""
+
+    def permissions(self, one: Node) -> str:
+        """What may be done with a node, in the letters of Nextcloud's clients."""
+        return FOLDER if one.folder else FILE
 
     def told(self, one: Node) -> Headers:
         """What an answer says of something that was made or changed."""

@@ -13,22 +13,28 @@ from collections.abc import Awaitable, Callable
 from urllib.parse import quote
 
 import structlog
+from sqlalchemy import Connection
 
+from andromede.core.clock import monotonic
 from andromede.core.errors import CloudError, MethodNotAllowed, NotFound
 from andromede.db.engine import Database
 from andromede.drivers.blob import Store
 from andromede.http.plain import Gone, Reply, Request
+from andromede.services.drive import shares
 from andromede.services.drive.content import Content
 from andromede.services.drive.dav import bulk, finding, history, locking, reading, reports, trashbin, uploads, writing
 from andromede.services.drive.dav.call import Call
 from andromede.services.drive.dav.finding import XML
 from andromede.services.drive.dav.props import simple
+from andromede.services.drive.dav.shared import Shared, shared_of
 from andromede.services.drive.dav.xml import d, escape, fault, nc, oc
 from andromede.services.drive.desk import Desk
+from andromede.services.drive.errors import Forbidden
 from andromede.services.drive.people import Person
 from andromede.services.drive.settings import Settings
+from andromede.services.drive.shares import Grant
 from andromede.services.drive.tree import names as names_of
-from andromede.services.drive.tree import spaces
+from andromede.services.drive.tree import nodes, spaces
 from andromede.services.drive.tree.spaces import Space
 
 log = structlog.get_logger("drive")
@@ -39,6 +45,7 @@ FILES: dict[str, Handler] = {
     "PATCH": writing.patch, "REPORT": reports.report, "SEARCH": reports.search,
 }  # fmt: skip
 _BESIDE: dict[str, Handler] = {"uploads": uploads.answer, "trashbin": trashbin.answer, "versions": history.answer}
+_SOON, _MANY = 1.0, 10_000
 _OLD, _NEW = b"/remote.php/webdav", b"/remote.php/dav"
 _EXCEPTIONS = {
     400: "BadRequest", 401: "NotAuthenticated", 403: "Forbidden", 404: "NotFound", 405: "MethodNotAllowed", 409: "Conflict",
@@ -53,6 +60,7 @@ class Dav:
     def __init__(self, database: Database, store: Store, settings: Settings | None = None) -> None:
         self.desk, self.content, self.settings = Desk(database), Content(store), settings or Settings()
         self._homes: dict[str, Space] = {}
+        self._mounts: dict[str, tuple[float, dict[str, Grant]]] = {}
 
     def close(self) -> None:
         """Wait for what is under way."""
@@ -61,8 +69,11 @@ class Dav:
     async def answer(self, request: Request, person: Person) -> Reply:
         """Answer a request, whatever becomes of it."""
         request.notes["user"] = person.id
+        return await self._safely(request, self._answer(request, person))
+
+    async def _safely(self, request: Request, answering: Awaitable[Reply]) -> Reply:
         try:
-            return await self._answer(request, person)
+            return await answering
         except Gone:
             return Reply(499)
         except CloudError as error:
@@ -102,12 +113,15 @@ class Dav:
             if kind == "files":
                 return await self._files(request, person, base, below)
             call = Call(self, request, person, await self.home(person), base, names_of.split(below))
+            call.mounts = await self.mounts(person) if kind == "uploads" and request.method == "MOVE" else {}
             return await _BESIDE[kind](call)
         if request.method == "SEARCH":
             base = f"{_NEW.decode()}/files/{quote(person.account)}"
             return await reports.search(Call(self, request, person, await self.home(person), base, ()))
         if kind == "bulk" and request.method == "POST":
-            return await bulk.post(Call(self, request, person, await self.home(person), base="", names=()))
+            many = Call(self, request, person, await self.home(person), base="", names=())
+            many.mounts = await self.mounts(person)
+            return await bulk.post(many)
         return await self._others(request, person, kind, parts)
 
     async def _files(self, request: Request, person: Person, base: str, path: bytes) -> Reply:
@@ -116,7 +130,79 @@ class Dav:
         handler = FILES.get(request.method)
         if handler is None:
             raise MethodNotAllowed("There is no such method.", headers={"Allow": self.allowed()})
-        return await handler(Call(self, request, person, await self.home(person), base, names_of.split(path)))
+        names = names_of.split(path)
+        call = Call(self, request, person, await self.home(person), base, names)
+        call.mounts = await self.mounts(person)
+        if not call.mounts:
+            return await handler(call)
+        to = call.target(call.destination()) if request.method in {"MOVE", "COPY"} else None
+        there = shared_of(call, names)
+        if there is None:
+            if to and to[0] in call.mounts:
+                raise Forbidden("What is one's own is not moved or copied into what others share: copy it there by its content.")
+            return await handler(call)
+        if len(names) == 1 and request.method in {"DELETE", "MOVE"}:
+            return await self._mount(call, names[0], to)
+        there.may(request.method)
+        return await handler(there)
+
+    async def mounts(self, person: Person) -> dict[str, Grant]:
+        """What others have shared with somebody, by the names under which it is seen; known for a second."""
+        until, known = self._mounts.get(person.id, (0.0, {}))
+        if monotonic() < until:
+            return known
+
+        def look(db: Connection) -> dict[str, Grant] | None:
+            rows = shares.taken(db, person)
+            if any(row.mount is None for row in rows):
+                return None
+            return {row.mount: found for row in rows if not row.hidden and (found := shares.grant(db, row)) is not None}
+
+        def name(db: Connection) -> dict[str, Grant]:
+            shares.name_mounts(db, person)
+            return look(db) or {}
+
+        made = await self.desk.read(look)
+        if made is None:
+            made = await self.desk.write(name)
+        if len(self._mounts) > _MANY:
+            self._mounts.clear()
+        self._mounts[person.id] = (monotonic() + _SOON, made)
+        return made
+
+    async def _mount(self, call: Call, name: str, to: tuple[str, ...] | None) -> Reply:
+        """The root of what another has shared is taken out of one's tree, or called otherwise there."""
+        row, person = call.mounts[name].row, call.person
+        if call.request.method == "DELETE":
+            await self.desk.write(lambda db: shares.hide(db, person, row))
+            self._mounts.pop(person.id, None)
+            return Reply(204)
+        if to is None or len(to) != 1:
+            raise Forbidden("What another has shared stays at the root.")
+        names_of.allow(to)
+
+        def change(db: Connection) -> None:
+            if len(nodes.walk(db, call.space.root_id, to)) > 1 or to[0] in call.mounts:
+                raise Forbidden("There is something of that name already.", status=412)
+            shares.rename_mount(db, person, row.id, to[0])
+
+        await self.desk.write(change)
+        self._mounts.pop(person.id, None)
+        return Reply(201)
+
+    async def within(self, request: Request, person: Person, grant: Grant, base: str, path: bytes) -> Reply:
+        """Answer a request for what is below a node that a link is of. base: the path that stands for that node."""
+        return await self._safely(request, self._within(request, person, grant, base, path))
+
+    async def _within(self, request: Request, person: Person, grant: Grant, base: str, path: bytes) -> Reply:
+        if request.method == "OPTIONS":
+            return self._options()
+        handler = FILES.get(request.method)
+        if handler is None:
+            raise MethodNotAllowed("There is no such method.", headers={"Allow": self.allowed()})
+        call = Shared(self, request, person, grant, base, (), names_of.split(path), (base.encode(),))
+        call.may(request.method)
+        return await handler(call)
 
     async def _others(self, request: Request, person: Person, kind: str, parts: list[bytes]) -> Reply:
         """What is above people's files, and people themselves."""

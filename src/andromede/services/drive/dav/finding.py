@@ -1,5 +1,6 @@
 """PROPFIND and PROPPATCH (RFC 4918, 9.1 and 9.2)."""
 
+import hashlib
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 
@@ -10,6 +11,7 @@ from andromede.http.plain import Reply
 from andromede.services.drive.dav import guard, props
 from andromede.services.drive.dav.call import Call
 from andromede.services.drive.dav.props import Reader
+from andromede.services.drive.dav.shared import letters
 from andromede.services.drive.dav.xml import CLOSE, MOST, OPEN, d, empty, escape, nc, oc, parse, propstat, raw, text
 from andromede.services.drive.errors import NoRoom
 from andromede.services.drive.tables import node
@@ -55,7 +57,7 @@ async def propfind(call: Call) -> Reply:
         if one.folder and depth == "infinity":
             return None
         if one.folder and depth == "1":
-            many = nodes.children(db, one, limit=_FEW + 1)
+            many = [*nodes.children(db, one, limit=_FEW + 1), *_mounted(call, db, reader)]
             if len(many) > _FEW:
                 return None
         return f"{OPEN}{''.join(_listed(call, db, reader, chain, many))}{CLOSE}".encode("utf-8", "surrogatepass")
@@ -67,8 +69,23 @@ async def propfind(call: Call) -> Reply:
     return Reply(207, [XML], stream=call.dav.desk.pages(lambda db: _streamed(call, db, reader, deep=depth == "infinity")))
 
 
+def _mounted(call: Call, db: Connection, reader: Reader) -> list[Node]:
+    """What others have shared, as it is seen at the root of a tree."""
+    found = []
+    for name, grant in call.mounts.items() if not call.names else ():
+        one = nodes.by_id(db, grant.node_id)
+        if one is not None:
+            one.name = name
+            reader.mounted[one.id] = letters(grant.permissions, one, root=True)
+            found.append(one)
+    return found
+
+
 def _listed(call: Call, db: Connection, reader: Reader, chain: list[Node], many: list[Node]) -> Iterator[str]:
     one = chain[-1]
+    if call.mounts and not call.names:
+        said = [one.etag, *[f"{each.name}/{each.etag}" for each in _mounted(call, db, reader)]]
+        reader.etags[one.id] = hashlib.sha256("\0".join(said).encode()).hexdigest()[:32]
     reader.begin(db, chain)
     reader.learn(db, [one])
     here = call.href([each.name for each in chain[1:]], folder=one.folder)
@@ -84,7 +101,7 @@ def _listed(call: Call, db: Connection, reader: Reader, chain: list[Node], many:
 def _streamed(call: Call, db: Connection, reader: Reader, *, deep: bool) -> Iterator[bytes]:
     """The pages of a long answer, in an order in which folders come before what is in them."""
     chain = nodes.find(db, call.space.root_id, call.names)
-    yield f"{OPEN}{''.join(_listed(call, db, reader, chain, []))}".encode("utf-8", "surrogatepass")
+    yield f"{OPEN}{''.join(_listed(call, db, reader, chain, _mounted(call, db, reader)))}".encode("utf-8", "surrogatepass")
     reader.below(chain[-1])
     waiting = [(chain[-1], call.href([each.name for each in chain[1:]]), reader.inherited)]
     while waiting:

@@ -37,7 +37,8 @@ def _above(db: Connection, chain: Sequence[Node]) -> list[locks.Lock]:
 
 
 def changed(call: Call, db: Connection, chain: Sequence[Node], *, deep: bool = False) -> None:
-    """Whether the last node of a chain may be changed. Raises Locked."""
+    """Whether the last node of a chain may be changed. Raises Locked, and Forbidden where that is not shared."""
+    call.permit(chain)
     locks.guard(db, chain, call.given.tokens, call.person.id, deep=deep and chain[-1].folder)
 
 

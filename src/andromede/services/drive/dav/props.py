@@ -18,7 +18,6 @@ from andromede.services.drive.tree.nodes import Node
 
 Write = Callable[["Reader", Node], str | None]
 """The XML within a property of a node; None where it has none."""
-FOLDER, FILE = "RGDNVCK", "RGDNVW"
 _LOCKS = "".join(
     f"<d:lockentry><d:lockscope><d:{scope}/></d:lockscope><d:locktype><d:write/></d:locktype></d:lockentry>" for scope in ("exclusive", "shared")
 )
@@ -98,6 +97,10 @@ class Reader:
         self.locks: dict[int, list[Lock]] = {}
         self.inherited: list[Lock] = []
         self.hrefs: dict[int, str] = {}
+        self.mounted: dict[int, str] = {}
+        """Permissions of what others have shared, by its node."""
+        self.etags: dict[int, str] = {}
+        """Etags that say more than their nodes' own."""
         self._props: dict[int, dict[str, str]] = {}
 
     def begin(self, db: Connection, chain: Sequence[Node]) -> None:
@@ -159,7 +162,7 @@ LIVE: dict[str, Write] = {
     d("getlastmodified"): _always(lambda one: http_date(one.mtime)),
     d("getcontentlength"): _file(lambda one: str(one.size)),
     d("getcontenttype"): _file(lambda one: escape(one.mime)),
-    d("getetag"): _always(lambda one: f"&quot;{one.etag}&quot;"),
+    d("getetag"): lambda reader, one: f"&quot;{reader.etags.get(one.id) or one.etag}&quot;",
     d("creationdate"): _always(lambda one: _iso(one.created)),
     d("displayname"): lambda reader, one: escape(one.name or reader.call.person.account),
     d("supportedlock"): _always(lambda _: _LOCKS),
@@ -173,7 +176,7 @@ LIVE: dict[str, Write] = {
     oc("id"): lambda reader, one: reader.call.dav.oc_id(one.id),
     oc("fileid"): _always(lambda one: str(one.id)),
     oc("size"): _always(lambda one: str(one.size)),
-    oc("permissions"): _always(lambda one: FOLDER if one.folder else FILE),
+    oc("permissions"): lambda reader, one: reader.mounted.get(one.id) or reader.call.permissions(one),
     oc("checksums"): lambda _, one: f"<oc:checksum>{escape(one.checksums)}</oc:checksum>" if one.checksums else None,
     oc("favorite"): lambda reader, one: "1" if one.id in reader.favourites else "0",
     oc("share-types"): _always(lambda _: ""),

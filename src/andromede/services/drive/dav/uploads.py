@@ -13,6 +13,7 @@ from andromede.services.drive import checksums
 from andromede.services.drive.dav import finding, guard, writing
 from andromede.services.drive.dav.call import Call
 from andromede.services.drive.dav.props import http_date, simple
+from andromede.services.drive.dav.shared import Shared, put_of
 from andromede.services.drive.dav.xml import d, oc
 from andromede.services.drive.errors import Mismatch
 from andromede.services.drive.tree import files, names, nodes, room, uploads
@@ -88,6 +89,9 @@ async def _finish(call: Call) -> Reply:
         raise BadRequest("The destination is not a file in this tree.")
     mtime, created, told = writing.times(call)
     checks = checksums.of_header(call.header("oc-checksum"))
+    other = put_of(call, to)
+    if other is not None:
+        return await _finish_there(call, other, total)
     there = Call(call.dav, call.request, call.person, call.space, call.base, to)
 
     def allow(db: Connection, parent: Sequence[Node], before: Node | None) -> None:
@@ -99,6 +103,30 @@ async def _finish(call: Call) -> Reply:
         said = " ".join(f"{check.kind}:{check.expected}" for check in checks)
         file = File(size, extents, writing.mime_of(to[-1]), mtime, said)
         made = files.put(db, call.space, to, file, quota=call.quota, by=call.person.id, check=allow, created=created)
+        uploads.drop(db, call.space, call.names[0])
+        return made
+
+    made, new = await call.dav.desk.write(change)
+    return Reply(201 if new else 204, [*call.told(made), *told])
+
+
+async def _finish_there(call: Call, other: Shared, total: int | None) -> Reply:
+    """The whole belongs into what another shares: its bytes come to be the other's."""
+    mtime, created, told = writing.times(call)
+    checks, name = checksums.of_header(call.header("oc-checksum")), other.names[-1]
+    size, extents = await call.dav.desk.read(lambda db: uploads.whole(db, call.space, call.names[0], total))
+    await call.dav.desk.read(lambda db: room.look(db, other.space, call.quota, size))
+    stored = await call.dav.content.put(other.space.id, call.dav.content.read(call.space.id, extents, 0, size), checks)
+    for check in checks:
+        check.prove()
+    file = File(stored.size, stored.extents, writing.mime_of(name), mtime, " ".join(check.text() for check in checks))
+
+    def allow(db: Connection, parent: Sequence[Node], before: Node | None) -> None:
+        guard.proven(other, db, before)
+        guard.changed(other, db, parent if before is None else [*parent, before])
+
+    def change(db: Connection) -> tuple[Node, bool]:
+        made = files.put(db, other.space, other.names, file, quota=call.quota, by=call.person.id, check=allow, created=created)
         uploads.drop(db, call.space, call.names[0])
         return made
 

@@ -40,6 +40,15 @@ def capabilities(call: Call) -> Data:
         "dav": {"chunking": "1.0", "bulkupload": "1.0"},
         "files": {"bigfilechunking": True, "undelete": True, "versioning": True, "blacklisted_files": []},
         "checksums": {"supportedTypes": ["SHA1", "MD5", "SHA256", "ADLER32"], "preferredUploadType": "SHA1"},
+        "files_sharing": {
+            "api_enabled": True, "resharing": False, "default_permissions": 31, "group_sharing": True, "sharebymail": {"enabled": False},
+            "public": {
+                "enabled": True, "password": {"enforced": False, "askForOptionalPassword": False}, "expire_date": {"enabled": False},
+                "multiple_links": True, "send_mail": False, "upload": True, "upload_files_drop": True,
+            },
+            "user": {"send_mail": False, "expire_date": {"enabled": True}}, "group": {"enabled": True, "expire_date": {"enabled": True}},
+            "federation": {"outgoing": False, "incoming": False}, "sharee": {"query_lookup_default": False, "always_show_unique": True},
+        },
         "theming": theme,
         "notifications": {"ocs-endpoints": ["list", "get", "delete", "delete-all"]},
         "user_status": {"enabled": True, "restore": False, "supports_emoji": True, "supports_busy": True},
