@@ -7,7 +7,7 @@ import re
 import pytest
 
 from andromede.drivers.blob.fake import Fake
-from andromede.services.drive import shares
+from andromede.services.drive import leaving, shares
 from andromede.services.drive.dav import face
 from andromede.services.drive.dav.face import Dav
 from tests.drive_people import Browser, Site, drive
@@ -276,3 +276,28 @@ def test_tokens_are_not_guessed(site, demo):
     found = [stranger("GET", f"/public.php/dav/files/{'x' * 15}/a").status for _ in range(14)]
     assert found[0] == 404
     assert 429 in found
+
+
+def test_files_are_found_by_name(demo):
+    assert demo("MKCOL", "/plans/100%_sure").status == 201
+    assert [one["id"] for one in demo.site.ocs("GET", "search/providers").data] == ["files"]
+
+    def found(query):
+        return demo.site.ocs("GET", f"search/providers/files/search?{query}").data
+
+    assert [one["attributes"]["path"] for one in found("term=A.TXT")["entries"]] == ["/plans/a.txt"]
+    assert [one["title"] for one in found("term=%25_")["entries"]] == ["100%_sure"]
+    first = found("term=a&limit=1")
+    rest = found(f"term=a&limit=5&cursor={first['cursor']}")
+    assert {one["title"] for one in [*first["entries"], *rest["entries"]]} == {"plans", "a.txt"}
+    assert found("term=")["entries"] == []
+    assert demo.site.ocs("GET", "search/providers/mail/search?term=a").status == 404
+
+
+def test_shares_of_who_has_left_end(cloud, demo, ann):
+    demo.share("/plans", 0, shareWith="ann")
+    assert ann("GET", "/plans/a.txt").status == 200
+    cloud.admin.delete(f"/identity/v3/users/{cloud.id_of('users', 'demo')}")
+    until(lambda: ann("GET", "/plans/a.txt").status == 404)
+    assert cloud.database.run(leaving.forget) == 1
+    assert ann.site.ocs("GET", f"{API}?shared_with_me=true").data == []

@@ -11,6 +11,7 @@ import pytest
 from tests import nextcloud
 from tests.conformance import clients
 from tests.conformance.environments import Absent
+from tests.host.test_guide import follow
 from tests.nextcloud import Computer
 from tests.real import RealCloud
 from tests.waiting import until
@@ -122,6 +123,34 @@ def test_changed_here_and_deleted_there_comes_back(pair):
     assert both(other, one)["kept"] == b"changed meanwhile"
 
 
+def test_the_guide_works_as_written(cloud, tmp_path):
+    follow("drive.md", cloud, tmp_path)
+
+
+def test_two_people_on_a_shared_folder(cloud, tmp_path):
+    (one, _), (other, _) = two(cloud, tmp_path / "one"), two(cloud, tmp_path / "other")
+    (one.files / "team" / "deep").mkdir(parents=True)
+    (one.files / "team" / "deep" / "plan").write_text("first\n")
+    one.sync()
+    other.sync()
+    assert other.tree() == {}
+    command = ["curl", "-sS", "--fail", "-u", f"{one._user}:{one._password}", "-d", f"path=/team&shareType=0&shareWith={other._user}"]
+    url = f"{one.url}/ocs/v2.php/apps/files_sharing/api/v1/shares"
+    subprocess.run([*command, url], check=True, capture_output=True, timeout=60)
+    until(lambda: other.sync() or "team/deep/plan" in other.tree())
+    (other.files / "team" / "deep" / "plan").write_text("second, by the other\n")
+    (other.files / "team" / "new").write_bytes(CHANCE.randbytes(12_000_000))
+    (other.files / "own").write_text("not shared")
+    other.sync()
+    one.sync()
+    assert one.tree() == {name: data for name, data in other.tree().items() if name != "own"}
+    (one.files / "team" / "deep").rename(one.files / "team" / "moved")
+    one.sync()
+    other.sync()
+    assert one.tree() == {name: data for name, data in other.tree().items() if name != "own"}
+    assert "team/moved/plan" in one.tree()
+
+
 def log(cloud, offset=0):
     """The lines of the log about the drive's WebDAV, from an offset: method, path, status; and where it ends."""
     raw = (cloud.home.logs / "object.log").read_bytes()[offset:]
@@ -204,6 +233,31 @@ def test_rclone_syncs_and_checks(pair, tmp_path, bin_of):
     tree = both(one, other)
     assert "elsewhere/file 2" in tree
     assert "copy" not in tree
+
+
+@pytest.mark.skipif(shutil.which("mount.davfs") is None or not os.access("/dev/fuse", os.W_OK), reason="davfs2 or FUSE is not there")
+def test_davfs2_mounts_it(pair, tmp_path):
+    one, _ = pair
+    where, cache = tmp_path / "mount", tmp_path / "cache"
+    where.mkdir()
+    cache.mkdir()
+    (tmp_path / "secrets").write_text(f"{one.url}/remote.php/webdav/ {one._user} {one._password}\n")
+    (tmp_path / "secrets").chmod(0o600)
+    (tmp_path / "conf").write_text(f"secrets {tmp_path}/secrets\ncache_dir {cache}\ndelay_upload 0\nuse_locks 1\n")
+    command = ["mount.davfs", f"{one.url}/remote.php/webdav/", str(where), "-o", f"conf={tmp_path}/conf,uid=0,gid=0"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode and "fuse" in done.stderr.lower():
+        pytest.skip(f"LEFT OUT: {done.stderr}")
+    assert done.returncode == 0, done.stderr
+    try:
+        (where / "letters").mkdir()
+        (where / "letters" / "a.txt").write_text("by a mount\n")
+        (where / "letters" / "a.txt").rename(where / "letters" / "b.txt")
+        assert (where / "letters" / "b.txt").read_text() == "by a mount\n"
+    finally:
+        subprocess.run(["umount", str(where)], check=True, timeout=60)
+    one.sync()
+    assert one.tree() == {"letters": None, "letters/b.txt": b"by a mount\n"}
 
 
 @pytest.mark.skipif(shutil.which("cadaver") is None, reason="cadaver is not installed")

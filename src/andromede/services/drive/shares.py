@@ -165,6 +165,13 @@ def _forget(db: Connection, ids: list[int]) -> None:
         notices.untell(db, id_)
 
 
+def forget(db: Connection, user_id: str) -> None:
+    """End the shares that somebody has given or made, or was given for themselves."""
+    mine = or_(share.c.owner_id == user_id, share.c.by_id == user_id, and_(share.c.kind == USER, share.c.with_id == user_id))
+    _forget(db, list(db.scalars(select(share.c.id).where(mine))))
+    db.execute(delete(mount).where(mount.c.user_id == user_id))
+
+
 def hide(db: Connection, person: Person, row: Any) -> None:
     """Take a share out of the tree of somebody that it was given to; one that is for them alone ends."""
     if row.kind == USER:

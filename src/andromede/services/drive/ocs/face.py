@@ -7,13 +7,13 @@ import structlog
 
 from andromede.core.errors import CloudError, MethodNotAllowed, NotFound, Unauthorized
 from andromede.http.plain import Gone, Reply, Request
-from andromede.services.drive.ocs import answers, cloud, notices, presence, sharees, shares
+from andromede.services.drive.ocs import answers, cloud, notices, presence, searching, sharees, shares
 from andromede.services.drive.ocs.call import Call, Route, Routes, given
 from andromede.services.drive.people import REALM, People
 from andromede.services.drive.settings import Settings
 
 log = structlog.get_logger("drive")
-ROUTES: list[Route] = [*cloud.ROUTES, *presence.ROUTES, *notices.ROUTES, *sharees.ROUTES, *shares.ROUTES]
+ROUTES: list[Route] = [*cloud.ROUTES, *presence.ROUTES, *notices.ROUTES, *sharees.ROUTES, *shares.ROUTES, *searching.ROUTES]
 
 
 class Ocs:
