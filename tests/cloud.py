@@ -152,7 +152,7 @@ class Client:
 
 
 def _begin(db: Connection, names: tuple[str, ...]) -> None:
-    entries = catalog(URL, f"{URL}:8080", f"{URL}:9000")
+    entries = catalog(URL, f"{URL}:8080", f"{URL}:9000", f"{URL}:8083")
     bootstrap.foundation(db, catalog=entries)
     bootstrap.person(db, HASHER, name="admin", secret=ADMIN_PASSWORD, project_name="admin", roles=("admin",), system=True)
     bootstrap.person(db, HASHER, name="demo", secret=USER_PASSWORD, project_name="demo", roles=("member",))

@@ -31,9 +31,10 @@ class RealCloud:
         self.person.mkdir(mode=0o700)
         self.path = self.folder / "home"
         self.path.mkdir(mode=0o755)
-        self.port, self.swift_port, self.s3_port = _free_ports(3)
+        self.port, self.swift_port, self.s3_port, self.drive_port = _free_ports(4)
         self.url = f"http://127.0.0.1:{self.port}"
         ports = f"[api]\nport = {self.port}\n\n[object]\nswift_port = {self.swift_port}\ns3_port = {self.s3_port}\n"
+        ports += f"\n[drive]\nport = {self.drive_port}\n"
         text = f'{ports}\n[network]\npublic_cidr = "{public}"\n\n{settings}\n'
         (self.path / "andromede.toml").write_text(text)
         self.home = Home.at(self.path)

@@ -4,6 +4,7 @@ Each driver is imported where it is used: a process holds only what it drives.
 """
 
 import contextlib
+import hashlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -118,6 +119,11 @@ def object_keys(home: Home, kept: Store) -> "KeyStore":
     from andromede.services.object.kms import LocalKeys
 
     return LocalKeys(kept, master_key(home.keys), home.settings.identity.region)
+
+
+def drive_instance(home: Home) -> str:
+    """What the ids of the drive's files end with, so that clients tell them from another cloud's: the same as long as the content can be read."""
+    return f"oc{hashlib.sha256(b'drive' + master_key(home.keys)).hexdigest()[:10]}"
 
 
 def master_key(folder: Path) -> bytes:

@@ -212,7 +212,7 @@ def summary(home: Home, out: Console) -> None:
     """What a person needs to go on."""
     out.print(f"\n[bold]The cloud serves at {home.url}[/]")
     said: dict[str, str] = {}
-    for kind, (_name, address) in catalog(home.url, home.swift_url, home.s3_url).items():
+    for kind, (_name, address) in catalog(home.url, home.swift_url, home.s3_url, home.drive_url).items():
         said.setdefault(address.partition("/v1/AUTH_")[0].removesuffix("/%(project_id)s"), kind)
     for address, kind in said.items():
         out.print(f"  {kind:15} {address}")

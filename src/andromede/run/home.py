@@ -163,6 +163,11 @@ class Home(msgspec.Struct, frozen=True):
         """Where clients reach S3."""
         return self._at(self.settings.object.s3_port)
 
+    @property
+    def drive_url(self) -> str:
+        """Where clients reach the drive; empty where there is none."""
+        return self._at(self.settings.drive.port) if self.settings.drive.enabled else ""
+
     def _at(self, port: int) -> str:
         """An address of ours: the public host of the API where one is set, at another port."""
         api = self.settings.api

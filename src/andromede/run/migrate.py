@@ -10,6 +10,8 @@ from andromede.db.engine import Database
 from andromede.engine import tables as engine_tables
 from andromede.services.compute import tables as compute_tables
 from andromede.services.compute import tables_channel, tables_volumes
+from andromede.services.drive import tables as drive_tables
+from andromede.services.drive import tables_people as drive_people_tables
 from andromede.services.hadoop import tables as hadoop_tables
 from andromede.services.identity import tables as identity_tables
 from andromede.services.image import tables as image_tables
@@ -19,8 +21,8 @@ from andromede.services.quota import tables as quota_tables
 from andromede.services.volume import tables as volume_tables
 
 TABLES = (
-    engine_tables, compute_tables, tables_channel, tables_volumes, hadoop_tables, identity_tables, image_tables, key_tables, network_tables,
-    quota_tables, volume_tables,
+    engine_tables, compute_tables, tables_channel, tables_volumes, drive_tables, drive_people_tables, hadoop_tables, identity_tables,
+    image_tables, key_tables, network_tables, quota_tables, volume_tables,
 )  # fmt: skip
 
 

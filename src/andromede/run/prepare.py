@@ -26,7 +26,8 @@ def prepare(home: Home, words: dict[str, str]) -> None:
         ratios = {"cpu_ratio": compute.cpu_ratio, "ram_ratio": compute.ram_ratio, "disk_ratio": compute.disk_ratio}
 
         def fill(db):  # type: ignore[no-untyped-def]
-            bootstrap.foundation(db, catalog=catalog(home.url, home.swift_url, home.s3_url), region_id=settings.identity.region)
+            entries = catalog(home.url, home.swift_url, home.s3_url, home.drive_url)
+            bootstrap.foundation(db, catalog=entries, region_id=settings.identity.region)
             bootstrap.person(db, hasher, name="admin", secret=words["admin"], project_name="admin", roles=("admin",), system=True)
             bootstrap.person(db, hasher, name="demo", secret=words["demo"], project_name="demo", roles=("member",))
             flavors.seed(db)

@@ -232,6 +232,19 @@ class Object(Section):
     realms: dict[str, Realm] = {}
 
 
+class Drive(Section):
+    """The drive: everybody's files, for the clients of Nextcloud and for WebDAV. It is served by the processes that serve objects."""
+
+    enabled: bool = True
+    """Whether there is a drive."""
+    port: int = 8083
+    """Port of the drive."""
+    name: str = "Andromède"
+    """What people see it called."""
+    quota: int = 50_000_000_000
+    """Bytes that everybody has for files, unless told otherwise."""
+
+
 class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """The whole file."""
 
@@ -243,6 +256,7 @@ class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     engine: Engine = msgspec.field(default_factory=Engine)
     image: Image = msgspec.field(default_factory=Image)
     object: Object = msgspec.field(default_factory=Object)
+    drive: Drive = msgspec.field(default_factory=Drive)
 
 
 LOOPBACK = ("127.", "::1", "localhost")

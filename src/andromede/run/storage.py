@@ -16,6 +16,7 @@ from andromede.drivers.blob import Progress as Done
 from andromede.run import drivers
 from andromede.run.home import Home
 from andromede.run.up import as_user
+from andromede.services.drive.content import Content
 from andromede.services.identity import service as identity
 from andromede.services.object import tasks
 from andromede.services.object.service import Objects
@@ -71,7 +72,13 @@ def _usage(home: Home) -> None:
         for kind, what in ((tasks.EVENT, "events to be told"), (tasks.REPLICA, "copies to be made"), (tasks.SYNC, "objects to be synchronized")):
             if count := tasks.waiting(store, kind):
                 waiting.append(f"{count} {what}")
+        content = Content(store)
+        drive = [content.usage(space) for space in content.spaces()]
+        chunks, kept = sum(one.count for one in drive), sum(one.size for one in drive)
+        whole += kept
     out.print(table)
+    if drive:
+        out.print(f"Drive: {len(drive)} spaces, {chunks} chunks, {decimal(kept)}")
     if waiting:
         out.print(f"Waiting: {', '.join(waiting)}")
     blocks = sum(path.stat().st_blocks * 512 for path in home.objects.rglob("*") if path.is_file())

@@ -173,6 +173,7 @@ def _check_ports(settings: Settings) -> None:
 
     address = settings.api.listen
     ports = {"api.port": settings.api.port, "object.swift_port": settings.object.swift_port, "object.s3_port": settings.object.s3_port}
+    ports |= {"drive.port": settings.drive.port} if settings.drive.enabled else {}
     for name, port in ports.items():
         with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

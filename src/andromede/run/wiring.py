@@ -27,6 +27,7 @@ from andromede.services.compute import operations as compute_operations
 from andromede.services.compute import reconcile as compute_clock
 from andromede.services.compute.carriers import ComputeHosts
 from andromede.services.compute.hosts import chassis as find_chassis
+from andromede.services.drive import service as drive
 from andromede.services.hadoop import service as hadoop
 from andromede.services.identity import leftovers
 from andromede.services.image import service as image
@@ -37,6 +38,7 @@ from andromede.services.object.service import Objects
 from andromede.services.volume import service as volume
 
 if TYPE_CHECKING:
+    from andromede.drivers.blob import Store
     from andromede.http.api import Api
     from andromede.http.app import App
     from andromede.services.identity.auth import Signing
@@ -68,7 +70,7 @@ def reconcilers(parts: Parts) -> list[Reconciler]:
     """Every reconciler."""
     services = (
         hosts.reconcilers, compute_clock.reconcilers, network.reconcilers, image.reconcilers, volume.reconcilers, leftovers.reconcilers, of_objects,
-        hadoop.reconcilers,
+        hadoop.reconcilers, drive.reconcilers,
     )  # fmt: skip
     return [purge(parts.database), *(one for of in services for one in of(parts))]
 
@@ -156,15 +158,28 @@ def object_faces(home: Home) -> "Iterator[dict[int, Any]]":
     callers = Callers(identity.Authenticator(proving.known), identity.AccessKeys(proving), identity.Sessions(proving))
     objects = Objects(store, drivers.object_keys(home, store))
     swift, of_s3 = Swift(objects, callers, object_settings.of_swift(home.settings)), object_settings.of_s3(home.settings)
+    faces = {given.swift_port: serve(Beside(swift, S3(objects, callers, of_s3)), "swift"), given.s3_port: serve(S3(objects, callers, of_s3), "s3")}
+    if home.settings.drive.enabled:
+        faces[home.settings.drive.port] = serve(drive_face(home, database, proving, store), "drive")
     try:
-        yield {
-            given.swift_port: serve(Beside(swift, S3(objects, callers, of_s3)), "swift"),
-            given.s3_port: serve(S3(objects, callers, of_s3), "s3"),
-        }
+        yield faces
     finally:
         proving.known.close()
         store.close()
         database.close()
+
+
+def drive_face(home: Home, database: Database, proving: "Signing", store: "Store") -> Any:
+    """The drive, over the store that objects are in."""
+    from andromede.run.drivers import drive_instance
+    from andromede.services.drive.dav.face import Dav
+    from andromede.services.drive.face import Drive
+    from andromede.services.drive.people import People
+    from andromede.services.drive.settings import Settings as DriveSettings
+    from andromede.services.identity.service import Directory
+
+    told = DriveSettings(url=home.drive_url, name=home.settings.drive.name, quota=home.settings.drive.quota, instance=drive_instance(home))
+    return Drive(People(database, Directory(proving)), Dav(database, store, told), told)
 
 
 class Later:

@@ -10,6 +10,20 @@ from andromede.db.base import chunks
 from andromede.db.engine import Database
 from andromede.services.identity import auth
 from andromede.services.identity.access_keys import AccessKey, AccessKeys
+from andromede.services.identity.directory import (
+    Directory,
+    Group,
+    Member,
+    Opened,
+    find_group,
+    forget,
+    member,
+    members_of,
+    password_of,
+    refuse_lent,
+    search,
+    users_known,
+)  # fmt: skip
 from andromede.services.identity.leftovers import reconcilers
 from andromede.services.identity.lockout import Rules
 from andromede.services.identity.passwords import Hasher
@@ -21,9 +35,10 @@ from andromede.services.identity.tables import credential, project, user
 from andromede.services.identity.tokens import Expired, Known, Signer, touch
 
 __all__ = [
-    "AccessKey", "AccessKeys", "Authenticator", "Credentials", "Expired", "Sessions",
-    "derived_key", "give_key", "project_exists", "project_names", "project_tags", "projects_known", "reconcilers", "same_signature", "signing",
-    "take_key", "user_names",
+    "AccessKey", "AccessKeys", "Authenticator", "Credentials", "Directory", "Expired", "Group", "Member", "Opened", "Sessions",
+    "derived_key", "find_group", "forget", "give_key", "member", "members_of", "password_of", "project_exists", "project_names",
+    "project_tags", "projects_known", "reconcilers", "refuse_lent", "same_signature", "search", "signing", "take_key", "user_names",
+    "users_known",
 ]  # fmt: skip
 
 
