@@ -172,14 +172,16 @@ def check(lines: Iterable[str], public: bytes, known: Sequence[Checkpoint] = ())
             if "checkpoint" in part:
                 compare(opened(part["checkpoint"], public), "a checkpoint")
                 continue
-            document, leaf = part["event"].encode(), bytes.fromhex(part["hash"])
+            document, leaf = part["event"], bytes.fromhex(part["hash"])
+            actual = leaf if document is None else leaf_hash(document.encode())
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             found.append(Finding(told.size, told.size, f"line {number}: {error}"))
             continue
-        if leaf_hash(document) != leaf:
-            found.append(Finding(told.size, told.size + 1, "the event was changed: it does not have its hash"))
+        if document is None or actual != leaf:
+            why = "the event was removed" if document is None else "the event was changed: it does not have its hash"
+            found.append(Finding(told.size, told.size + 1, why))
         told.add(leaf)
-        real.add(leaf_hash(document))
+        real.add(actual)
         if told.size in kept:
             compare(kept.pop(told.size), "a checkpoint that was kept")
     for one in kept.values():
