@@ -30,6 +30,7 @@ from andromede.http.app import App
 from andromede.run import migrate, wiring
 from andromede.run.catalog import catalog
 from andromede.run.settings import Settings
+from andromede.services.audit.service import witness
 from andromede.services.compute import flavors, hosts
 from andromede.services.identity import bootstrap
 from andromede.services.identity import service as identity
@@ -191,7 +192,7 @@ class Cloud:
         self._waker = wiring.Inside()
         self.parts = wiring.assemble(
             self.database, given, waker=self._waker, hosts=self.hosts, images=self.images, signing=self.signing,
-            fabric=self.fabric, objects=Objects(FakeStore()), sealer=Sealer(b"\7" * 32),
+            fabric=self.fabric, objects=Objects(FakeStore()), sealer=Sealer(b"\7" * 32), witness=witness("test/audit", folder / "audit.ed25519"),
         )  # fmt: skip
         self.engine: Engine | None = None
         self.app = wiring.app(self.parts, public_url=URL, threads=4)

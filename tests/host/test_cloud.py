@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from andromede.drivers.network import link_local
+from andromede.services.audit import verifier
 from tests.real import RealCloud
 from tests.waiting import until
 
@@ -92,6 +93,24 @@ def test_status_logs_doctor_and_operations(real):
     assert 'andromede_operations_ended_total{kind="server.build",state="done"}' in real.cli("metrics").stdout
     agents = real.admin.get("/network/v2.0/agents")["agents"]
     assert [(one["binary"], one["alive"]) for one in agents] == [("ovn-controller", True), ("andromede-metadata", True)]
+
+
+def test_the_audit_log_is_whole_taken_out_and_checked_by_itself(real, tmp_path):
+    until(lambda: real.cli("audit", "checkpoint", check=False).returncode == 0)
+    kept, key, export = tmp_path / "kept", real.cli("audit", "key").stdout.strip(), tmp_path / "log"
+    kept.write_text(real.cli("audit", "checkpoint").stdout)
+    assert "all as they were sealed" in real.cli("audit", "verify", "--known", kept).stdout
+    real.cli("audit", "export", export)
+    assert export.stat().st_mode & 0o777 == 0o600
+    assert "File exists" in real.cli("audit", "export", export, check=False).stderr
+    command = [sys.executable, "-I", verifier.__file__, export, "--key", key, "--known", kept]
+    assert subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout.endswith(" events, 0 faults\n")
+    told = [json.loads(json.loads(line)["event"]) for line in export.read_text().splitlines() if "event" in json.loads(line)]
+    assert {one["action"] for one in told} >= {"authenticate", "create"}
+    for secret in (real.password("admin"), real.password("demo")):
+        assert secret not in export.read_text()
+    kept.write_text(kept.read_text().replace("audit\n", "audits\n", 1))
+    assert "checkpoint" in real.cli("audit", "verify", "--known", kept, check=False).stderr
 
 
 def test_servers_go_on_while_the_cloud_is_down(real):

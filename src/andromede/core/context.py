@@ -83,7 +83,10 @@ class Context:
     version, without a final slash. `parts` are the things wired at start (database, stores, settings), by name.
     """
 
-    __slots__ = ("_db", "_quota", "base", "caller", "headers", "method", "parts", "path", "query", "remote", "request_id", "root", "taken", "version")
+    __slots__ = (
+        "_db", "_quota", "base", "caller", "claimed", "headers", "method", "parts", "path", "query", "remote", "request_id", "root", "taken",
+        "version",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -112,6 +115,8 @@ class Context:
         self.version = version
         self.parts = parts or Parts()
         self.remote = remote
+        self.claimed = ""
+        """Who somebody that signs in says to be, for the audit log."""
         self.taken: set[str] = set()
         self._quota = quota
         self._db: Connection | None = None

@@ -6,7 +6,7 @@ One request is one transaction. Nothing of a service is known here; identity is 
 import asyncio
 import contextvars
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any, Protocol, cast
@@ -102,6 +102,33 @@ def _router(apis: tuple[Api, ...]) -> _Router:
     return router
 
 
+class Trail(Protocol):
+    """What the audit log is told; see `services.audit.trail`."""
+
+    def wanted(self, ctx: Context, route: Route) -> bool:
+        """Whether this is told of where it succeeds."""
+
+    def note(self, db: Connection, ctx: Context, route: Route, params: Mapping[str, str], response: Response) -> None:
+        """A change, in its transaction."""
+
+    def begin(self, ctx: Context, route: Route, params: Mapping[str, str]) -> None:
+        """A change that keeps its own transactions, before it."""
+
+    def tell(self, ctx: Context, route: Route, params: Mapping[str, str], response: Response) -> None:
+        """What succeeded, after it."""
+
+    def refused(self, ctx: Context, route: Route | None, params: Mapping[str, str], error: CloudError) -> None:
+        """What did not."""
+
+
+class _Asked:
+    """The route that a request turned out to mean."""
+
+    def __init__(self) -> None:
+        self.route: Route | None = None
+        self.params: dict[str, str] = {}
+
+
 class App:
     """The application over `apis`.
 
@@ -116,11 +143,12 @@ class App:
         database: Database,
         authenticator: Authenticator,
         quota: QuotaCheck | None = None,
+        trail: Trail | None = None,
         public_url: str = "http://127.0.0.1:5000",
         threads: int = 12,
     ) -> None:
         self.apis = list(apis)
-        self.parts, self.database, self.authenticator, self.quota = parts, database, authenticator, quota
+        self.parts, self.database, self.authenticator, self.quota, self.trail = parts, database, authenticator, quota, trail
         self.public_url = public_url.rstrip("/")
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="request")
         self._router = _router(tuple(apis))
@@ -149,6 +177,7 @@ class App:
     async def answer(self, ctx: Context, path: str, receive: Receive) -> "Answer":
         """What a request is answered, whatever happens; `path` as it was asked for."""
         api: Api | None = None
+        asked = _Asked()
         try:
             node, params = self._find(ctx.path)
             api = node.api
@@ -157,8 +186,10 @@ class App:
             ctx.base = self.public_url + api.prefix
             if api.versions:
                 ctx.version = api.versions.lowest if node.plain else api.versions.negotiate(ctx.headers)
-            response, status = await self._serve(node, ctx, params, receive)
+            response, status = await self._serve(node, ctx, params, receive, asked)
         except CloudError as error:
+            if ctx.method not in ("GET", "HEAD") or error.status in (401, 403):
+                await self._in_thread(self._refused, ctx, asked, error)
             response, status = self._fault(error, api or self._closest(ctx.path), ctx), error.status
         except Exception as error:
             log.exception("request failed", request_id=ctx.request_id, method=ctx.method, path=ctx.path)
@@ -190,7 +221,7 @@ class App:
         return next((api for api in self.apis if path.startswith("/" + api.prefix.strip("/").partition("/")[0])), None)
 
     async def _serve(
-        self, node: _Node, ctx: Context, params: dict[str, str], receive: Receive
+        self, node: _Node, ctx: Context, params: dict[str, str], receive: Receive, asked: "_Asked"
     ) -> tuple[Response, int]:
         method = "GET" if ctx.method == "HEAD" and "HEAD" not in node.methods else ctx.method
         routes = node.methods.get(method)
@@ -207,7 +238,8 @@ class App:
                 if routes[0].policy.level is not Level.PUBLIC:
                     raise
                 token = None
-        first = routes[0]
+        first = asked.route = routes[0]
+        asked.params = params
         if first.inline is not None and (quick := first.inline(ctx)) is not None:
             return quick, quick.status or first.status
         if first.stream:
@@ -215,12 +247,25 @@ class App:
             if token and ctx.caller is NOBODY:
                 ctx.caller = await self._in_thread(self.authenticator.identify, token)
             self._admit(first, ctx)
+            trail = self.trail if self.trail is not None and self.trail.wanted(ctx, first) else None
+            if trail is not None:
+                await self._in_thread(trail.begin, ctx, first, params)
             response = _as_response(await first.handler(ctx, **params, body=Body(receive)))
+            if trail is not None:
+                await self._in_thread(trail.tell, ctx, first, params, response)
             return response, response.status or first.status
         data = await _read(receive, first.max_body, ctx)
         _refuse_nul(ctx, data)
-        served: tuple[Response, int] = await self._in_thread(self._work, routes, ctx, params, data, token)
+        served: tuple[Response, int] = await self._in_thread(self._work, routes, ctx, asked, data, token)
         return served
+
+    def _refused(self, ctx: Context, asked: "_Asked", error: CloudError) -> None:
+        """Tell of it. Nothing was done, so the answer stands where the log cannot be written."""
+        try:
+            if self.trail is not None:
+                self.trail.refused(ctx, asked.route, asked.params, error)
+        except Exception:
+            log.exception("a refusal is not in the audit log", request_id=ctx.request_id, status=error.status)
 
     async def _in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(
@@ -234,7 +279,7 @@ class App:
             raise Forbidden("The application credential's access rules do not allow this request.")
 
     def _work(
-        self, routes: list[Route], ctx: Context, params: dict[str, str], data: bytes, token: str | None
+        self, routes: list[Route], ctx: Context, asked: "_Asked", data: bytes, token: str | None
     ) -> tuple[Response, int]:
         if token and ctx.caller is NOBODY:
             try:
@@ -243,6 +288,7 @@ class App:
                 if routes[0].policy.level is not Level.PUBLIC:
                     raise
         route, value = _choose(routes, data)
+        asked.route, params = route, asked.params
         self._admit(route, ctx)
         if route.api.check is not None:
             route.api.check(ctx, route)
@@ -260,15 +306,23 @@ class App:
             if missed := set(route.quota) - ctx.taken:
                 msg = f"{route.name} declares quotas it did not take: {', '.join(sorted(missed))}"
                 raise RuntimeError(msg)
+            if within is not None and connection is not None:
+                within.note(connection, ctx, route, params, response)
             return response
 
+        trail = self.trail if self.trail is not None and self.trail.wanted(ctx, route) else None
+        within = trail if route.tx == "write" else None
         try:
             if route.tx == "write":
                 response = self.database.run(call)
             elif route.tx == "read":
                 response = self.database.look(call)
             else:
+                if trail is not None and route.policy.level is not Level.PUBLIC and ctx.method not in ("GET", "HEAD"):
+                    trail.begin(ctx, route, params)
                 response = call(None)
+            if trail is not None and within is None:
+                trail.tell(ctx, route, params, response)
         except IntegrityError as error:
             raise Conflict("This conflicts with something that exists already, or is still in use.") from error
         except DataError as error:

@@ -12,6 +12,7 @@ def catalog(api: str, swift: str, s3: str, drive: str = "") -> dict[str, tuple[s
         "volumev3": ("cinderv3", f"{api}/volume/v3"),
         "key-manager": ("barbican", f"{api}/key-manager"),
         "data-processing": ("sahara", f"{api}/data-processing/v1.1/%(project_id)s"),
+        "audit": ("audit", f"{api}/audit/v1"),
         "object-store": ("swift", f"{swift}/v1/AUTH_%(project_id)s"),
         "s3": ("s3", s3),
     }

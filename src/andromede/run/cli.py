@@ -168,6 +168,48 @@ def storage_compact(*, home: HomeOption = None) -> None:
     compact(_home(home))
 
 
+audit = App(name="audit", help="Who did what: the log, and the proof that nobody altered it.")
+app.command(audit)
+
+
+@audit.command(name="verify")
+def audit_verify(*, known: list[Path] | None = None, home: HomeOption = None) -> None:
+    """Check every event, hash and signature of the audit log. Ends with status 1 where anything was altered.
+
+    Parameters
+    ----------
+    known
+        File with a checkpoint that was kept from before: the log must still begin with what it vouches for.
+    """
+    from andromede.run.audit import verify
+
+    verify(_home(home), known or [])
+
+
+@audit.command(name="checkpoint")
+def audit_checkpoint(*, home: HomeOption = None) -> None:
+    """Print the newest signed checkpoint. Keep it where the cloud's operators cannot reach it."""
+    from andromede.run.audit import checkpoint
+
+    checkpoint(_home(home))
+
+
+@audit.command(name="key")
+def audit_key(*, home: HomeOption = None) -> None:
+    """Print the public key that the log is signed with."""
+    from andromede.run.audit import key
+
+    key(_home(home))
+
+
+@audit.command(name="export")
+def audit_export(path: Path, /, *, home: HomeOption = None) -> None:
+    """Write the log into the file PATH, for a verifier that needs nothing of this cloud."""
+    from andromede.run.audit import export
+
+    export(_home(home), path)
+
+
 host = App(name="host", help="More hosts of the cloud on this machine.")
 app.command(host)
 

@@ -80,6 +80,16 @@ class Home(msgspec.Struct, frozen=True):
         return self.cloud.keys / "secrets.master"
 
     @property
+    def audit_key(self) -> Path:
+        """The key that the audit log is signed with."""
+        return self.cloud.keys / "audit.ed25519"
+
+    @property
+    def log_name(self) -> str:
+        """The name of the audit log: of this cloud, whichever of its hosts asks."""
+        return f"andromede-{self.cloud.tag}/audit"
+
+    @property
     def volumes(self) -> Path:
         """Data of volumes, of this host."""
         return self.path / "volumes"

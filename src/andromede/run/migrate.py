@@ -8,6 +8,7 @@ from alembic.config import Config
 from andromede.db.base import metadata
 from andromede.db.engine import Database
 from andromede.engine import tables as engine_tables
+from andromede.services.audit import tables as audit_tables
 from andromede.services.compute import tables as compute_tables
 from andromede.services.compute import tables_channel, tables_volumes
 from andromede.services.drive import tables as drive_tables
@@ -21,8 +22,8 @@ from andromede.services.quota import tables as quota_tables
 from andromede.services.volume import tables as volume_tables
 
 TABLES = (
-    engine_tables, compute_tables, tables_channel, tables_volumes, drive_tables, drive_people_tables, hadoop_tables, identity_tables,
-    image_tables, key_tables, network_tables, quota_tables, volume_tables,
+    engine_tables, audit_tables, compute_tables, tables_channel, tables_volumes, drive_tables, drive_people_tables, hadoop_tables,
+    identity_tables, image_tables, key_tables, network_tables, quota_tables, volume_tables,
 )  # fmt: skip
 
 

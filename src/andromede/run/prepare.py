@@ -5,6 +5,7 @@ from andromede.drivers.seal import from_file
 from andromede.run.catalog import catalog
 from andromede.run.home import Home
 from andromede.run.migrate import upgrade
+from andromede.services.audit.service import witness
 from andromede.services.compute import flavors, hosts
 from andromede.services.identity import bootstrap
 from andromede.services.identity import service as identity
@@ -21,6 +22,7 @@ def prepare(home: Home, words: dict[str, str]) -> None:
         upgrade(database)
         identity.make_keys(home.keys)
         from_file(home.secrets_key)
+        witness(home.log_name, home.audit_key)
         hasher = Hasher(settings.identity.password_hash, settings.identity.bcrypt_rounds)
         compute = settings.compute
         ratios = {"cpu_ratio": compute.cpu_ratio, "ram_ratio": compute.ram_ratio, "disk_ratio": compute.disk_ratio}

@@ -22,6 +22,8 @@ from andromede.engine.model import Kind, Reconciler
 from andromede.run import members, object_settings
 from andromede.run.home import Home
 from andromede.run.settings import Settings
+from andromede.services.audit import sealing
+from andromede.services.audit.service import Witness, witness
 from andromede.services.compute import hosts
 from andromede.services.compute import operations as compute_operations
 from andromede.services.compute import reconcile as compute_clock
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
 def apis() -> "tuple[Api, ...]":
     """Every API that is served."""
     from andromede.http import openapi
+    from andromede.services.audit import routes as audit_routes
     from andromede.services.compute import routes as compute_routes
     from andromede.services.hadoop import routes as hadoop_routes
     from andromede.services.identity import routes as identity_routes
@@ -57,7 +60,7 @@ def apis() -> "tuple[Api, ...]":
     from andromede.services.volume import routes as volume_routes
 
     services = [*identity_routes.APIS, *image_routes.APIS, *network_routes.APIS, *compute_routes.APIS, *volume_routes.APIS, *key_routes.APIS]
-    services += hadoop_routes.APIS
+    services += [*hadoop_routes.APIS, *audit_routes.APIS]
     return (*services, openapi.served(services))
 
 
@@ -72,7 +75,7 @@ def reconcilers(parts: Parts) -> list[Reconciler]:
         hosts.reconcilers, compute_clock.reconcilers, network.reconcilers, image.reconcilers, volume.reconcilers, leftovers.reconcilers, of_objects,
         hadoop.reconcilers, drive.reconcilers,
     )  # fmt: skip
-    return [purge(parts.database), *(one for of in services for one in of(parts))]
+    return [purge(parts.database), sealing.reconciler(parts.database, parts.witness), *(one for of in services for one in of(parts))]
 
 
 def rules(settings: Settings) -> "Rules":
@@ -94,7 +97,7 @@ def signing(home: Home, database: Database) -> "Signing":
 
 def assemble(
     database: Database, settings: Settings, *, waker: Waker, hosts: Hosts, images: ImageStore, signing: "Signing | None" = None,
-    fabric: Fabric | None = None, objects: Objects | None = None, sealer: Sealer,
+    fabric: Fabric | None = None, objects: Objects | None = None, sealer: Sealer, witness: Witness,
 ) -> Parts:  # fmt: skip
     """What services find in `ctx.parts` and reconcilers in `parts`; only the API signs people in, only the engine has the fabric."""
     optional = {"fabric": fabric, "objects": objects, "signing": signing}
@@ -102,19 +105,20 @@ def assemble(
     faces = {"s3": object_settings.of_s3(settings), "swift": object_settings.of_swift(settings)}
     return Parts(
         database=database, settings=settings, operations=Operations(waker), hosts=hosts, images=images, chassis=find_chassis,
-        carriers=ComputeHosts(), sealer=sealer, guests_s3=object_settings.for_guests(settings), **faces, **known,
+        carriers=ComputeHosts(), sealer=sealer, witness=witness, guests_s3=object_settings.for_guests(settings), **faces, **known,
     )  # fmt: skip
 
 
 def app(parts: Parts, *, public_url: str, threads: int = 12) -> "App":
     """The application over these parts."""
     from andromede.http.app import App
+    from andromede.services.audit.trail import Trail
     from andromede.services.identity import service as identity
     from andromede.services.quota import service as quota
 
     return App(
         apis(), parts=parts, database=parts.database, authenticator=identity.Authenticator(parts.signing.known), quota=quota.take,
-        public_url=public_url, threads=threads,
+        trail=Trail(parts.database), public_url=public_url, threads=threads,
     )  # fmt: skip
 
 
@@ -123,7 +127,7 @@ def _common(home: Home, database: Database, waker: Waker) -> dict[str, Any]:
     hosts = AgentHosts(lambda: members.sockets(home))
     return {
         "database": database, "settings": home.settings, "waker": waker, "hosts": hosts, "images": ImageStore(home.images),
-        "sealer": from_file(home.secrets_key),
+        "sealer": from_file(home.secrets_key), "witness": witness(home.log_name, home.audit_key),
     }  # fmt: skip
 
 

@@ -27,7 +27,7 @@ from andromede.services.identity.tables import (
 from andromede.services.identity.tokens import touch
 
 REGION = "RegionOne"
-ROLES = ("admin", "manager", "member", "reader", "service")
+ROLES = ("admin", "manager", "member", "reader", "service", "auditor")
 IMPLIES = (("admin", "manager"), ("manager", "member"), ("member", "reader"))
 
 

@@ -18,7 +18,7 @@ from andromede.services.identity import auth, describe
 from andromede.services.identity.oauth_signatures import read
 from andromede.services.identity.tables import revocation
 from andromede.services.identity.tokens import Claims, Proof, touch
-from andromede.services.identity.wire import SignIn
+from andromede.services.identity.wire import Proofs, SignIn
 
 root = Api("identity", type="identity", prefix="/identity", fault=faults.identity)
 api = Api("identity", type="identity", prefix="/identity/v3", fault=faults.identity)
@@ -59,6 +59,7 @@ def create_token(ctx: Context, body: SignIn) -> Response:
     """
     signing: auth.Signing = ctx.parts.signing
     by = body.auth.identity
+    ctx.claimed = _claimed(by)
     oauth = read(ctx.method, f"{ctx.root}{ctx.path}", ctx.headers.get("authorization")) if by.oauth1 is not UNSET else None
     try:
         signed = auth.sign_in(signing, body.auth, ctx.headers.get("openstack-auth-receipt"), oauth)
@@ -67,6 +68,7 @@ def create_token(ctx: Context, body: SignIn) -> Response:
             described = describe.receipt_body(db, missing)
         challenge = ("www-authenticate", f'Keystone uri="{ctx.root}/identity"')
         return Response(described, status=401, headers=[("openstack-auth-receipt", missing.receipt), challenge])
+    ctx.caller = signed.caller
     signing.known.admit(signed.token, Proof(signed.caller, signed.claims, {}), signed.epoch)
     catalog = "nocatalog" not in ctx.query
     bodies: dict[bool, dict[str, Any]] = signed.place.bodies if signed.place is not None else {}
@@ -77,6 +79,15 @@ def create_token(ctx: Context, body: SignIn) -> Response:
                 return _answer(signed.token, described)
         bodies[catalog] = described
     return _answer(signed.token, describe.with_claims(bodies[catalog], signed.claims))
+
+
+def _claimed(by: Proofs) -> str:
+    """Who somebody says to be: a user's or an application credential's name or id."""
+    for given in (by.password, by.totp):
+        if given is not UNSET:
+            return given.user.id or given.user.name or ""
+    credential = by.application_credential
+    return "" if credential is UNSET else f"application credential {credential.id or credential.name or ''}"
 
 
 def _answer(token: str, described: dict[str, Any]) -> Response:
