@@ -6,14 +6,14 @@ VERSION = (31, 0, 0)
 """The version of Nextcloud whose protocol is spoken: clients choose what they do by it."""
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class Settings(msgspec.Struct, frozen=True):
     """quota: bytes that a space has where it has no quota of its own; instance: what ids of files end with, the same for ever; url: where
     clients reach the drive, without a final slash; name: what people see it called."""
 
-    url: str = "http://127.0.0.1:8083"
-    name: str = "Andromède"
     quota: int = 50_000_000_000
     instance: str = "oc00000andromede"
+    url: str = "http://127.0.0.1:8083"
+    name: str = "Andromède"
 
     @property
     def secure(self) -> bool:
