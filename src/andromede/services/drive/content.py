@@ -1,4 +1,4 @@
-"""Content: cut into chunks where its bytes say so, each kept once for its space, under its SHA-256, in the blob store.
+"""Content: cut into chunks where its bytes say so, each kept once for its space, under its BLAKE3, in the blob store.
 
 A chunk is an entry `f\\0 space \\0 hash` whose value is the moment at which it was last needed. A body in the database names its chunks by
 hash and length, its `extents`; nothing is counted. So a chunk is written before anything names it, one that is there already is
@@ -8,11 +8,11 @@ time between the look at a chunk and the transaction that names it: `put` looks 
 
 import asyncio
 import collections
-import hashlib
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from typing import cast
 
 import msgspec
+from blake3 import blake3
 from pyfastcdc import FastCDC
 
 from andromede.core.clock import monotonic, now
@@ -83,7 +83,7 @@ class Content:
             check.update(data)
         if not data:
             return Stored(0, b"")
-        digest = hashlib.sha256(data).digest()
+        digest = blake3(data).digest()
         await self.keep(space, digest, data)
         return Stored(len(data), digest + len(data).to_bytes(4))
 
@@ -245,8 +245,8 @@ class _Putting:
         if not last and found:
             left = bytes(whole[found.pop()[0] :])
         view = memoryview(whole)
-        chunks = [bytes(view[first:stop]) for first, stop in found]
-        return [(hashlib.sha256(chunk).digest(), chunk) for chunk in chunks], left
+        chunks = [cast("bytes", view[first:stop]) for first, stop in found]
+        return [(blake3(chunk).digest(), chunk) for chunk in chunks], left
 
     def _written(self, task: "asyncio.Task[None]") -> None:
         self._room.release()

@@ -30,7 +30,7 @@ body = Table(
     Column("id", Integer, primary_key=True),
     Column("space_id", String(36), nullable=False),
     Column("size", BigInteger, nullable=False),
-    Column("extents", LargeBinary, nullable=False),  # of each chunk 32 bytes SHA-256 and 4 bytes length
+    Column("extents", LargeBinary, nullable=False),  # of each chunk 32 bytes BLAKE3 and 4 bytes length
     Index("ix_drive_body_space", "space_id"),
     sqlite_autoincrement=True,
 )

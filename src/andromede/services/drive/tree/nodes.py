@@ -5,6 +5,7 @@ A chain is the list of nodes from a space's root to a node. Whoever changes a no
 """
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -88,16 +89,35 @@ def child(db: Connection, parent: Node, name: str) -> Node | None:
 
 def walk(db: Connection, root_id: int, names: Sequence[str]) -> list[Node]:
     """The chain from the root along the names, as far as it is there."""
-    found = by_id(db, root_id)
-    if found is None:
+    first = names[:_JOINED]
+    row = db.execute(_chain(len(first)), {"root": root_id} | {f"name_{depth}": name for depth, name in enumerate(first)}).first()
+    if row is None:
         raise NotFound("There is no such space any more.")
-    chain = [found]
-    for name in names:
-        found = child(db, found, name) if found.folder else None
-        if found is None:
-            break
-        chain.append(found)
+    chain = [Node(*row[at : at + _WIDTH]) for at in range(0, len(row), _WIDTH) if row[at] is not None]
+    if len(chain) > len(first):
+        for name in names[_JOINED:]:
+            found = child(db, chain[-1], name)
+            if found is None:
+                break
+            chain.append(found)
     return chain
+
+
+_JOINED, _WIDTH = 16, len(COLUMNS)
+
+
+@cache
+def _chain(count: int) -> Select[Any]:
+    """A query for the root and what is below it along so many names, in one row; what is not there is NULL."""
+    above = node.alias("n")
+    columns, joined = list(above.c), above
+    made: Any = joined
+    for depth in range(count):
+        below = node.alias(f"n{depth}")
+        made = made.outerjoin(below, (below.c.parent_id == above.c.id) & (below.c.name == bindparam(f"name_{depth}")))
+        columns += list(below.c)
+        above = below
+    return select(*columns).select_from(made).where(joined.c.id == bindparam("root"))
 
 
 def find(db: Connection, root_id: int, names: Sequence[str]) -> list[Node]:
