@@ -279,5 +279,8 @@ def test_lists_show_nothing_of_another_project(busy):
     for route in ROUTES:
         if route.method == "GET" and not parameters(route.path) and route.policy.level in HELD["stranger"]:
             answer = call(busy.stranger, route)
+            if route.path == "/audit/v1/events":  # tells what the stranger asked for, by what names ever
+                assert {one["event"]["initiator"]["name"] for one in answer.json["events"]} == {"stranger"}
+                continue
             found = [id_ for id_ in ids if id_.encode() in answer.body]
             assert not found, (route.name, found)
