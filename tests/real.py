@@ -24,7 +24,7 @@ def _free_ports(count: int) -> list[int]:
 class RealCloud:
     """`cloud.cli("status")` runs the command line; `cloud.admin` and `cloud.user` are clients of its APIs."""
 
-    def __init__(self, settings: str = "", *, public: str = "172.24.5.0/24") -> None:
+    def __init__(self, settings: str = "", *, drive: str = "", public: str = "172.24.5.0/24") -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="cloud.", dir=os.environ.get("ANDROMEDE_TEST_WORK", "/var/tmp")))
         self.folder.chmod(0o755)
         self.person = self.folder / "person"
@@ -34,7 +34,7 @@ class RealCloud:
         self.port, self.swift_port, self.s3_port, self.drive_port = _free_ports(4)
         self.url = f"http://127.0.0.1:{self.port}"
         ports = f"[api]\nport = {self.port}\n\n[object]\nswift_port = {self.swift_port}\ns3_port = {self.s3_port}\n"
-        ports += f"\n[drive]\nport = {self.drive_port}\n"
+        ports += f"\n[drive]\nport = {self.drive_port}\n{drive}\n"
         text = f'{ports}\n[network]\npublic_cidr = "{public}"\n\n{settings}\n'
         (self.path / "andromede.toml").write_text(text)
         self.home = Home.at(self.path)

@@ -217,3 +217,11 @@ def test_faults_are_told_as_the_paths_have_them(site, demo, monkeypatch):
     assert demo.ocs("GET", "cloud/user").status == 503
     monkeypatch.setattr(site.people, "of", lambda _: (_ for _ in ()).throw(Forbidden("No.")))
     assert demo.ocs("GET", "cloud/user").json["ocs"]["meta"]["message"] == "No."
+
+
+def test_clients_that_cannot_send_empty_files_in_bulk_are_not_told_of_it(demo):
+    def told(agent):
+        return "bulkupload" in demo("GET", "/ocs/v1.php/cloud/capabilities", headers={**JSON, "User-Agent": agent}).data["capabilities"]["dav"]
+
+    assert [told(f"Mozilla/5.0 (Linux) mirall/{one} (Nextcloud)") for one in ("3.7.3", "3.9.0", "3.9.1", "3.16.2git")] == [False, False, True, True]
+    assert told("something else")

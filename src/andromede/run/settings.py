@@ -243,6 +243,8 @@ class Drive(Section):
     """What people see it called."""
     quota: int = 50_000_000_000
     """Bytes that everybody has for files, unless told otherwise."""
+    bulk_from: str = "3.9.1"
+    """Oldest version of Nextcloud's desktop client that is told of uploads in bulk: those before cannot send empty files so, and stop there."""
 
 
 class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

@@ -182,7 +182,8 @@ def drive_face(home: Home, database: Database, proving: "Signing", store: "Store
     from andromede.services.drive.settings import Settings as DriveSettings
     from andromede.services.identity.service import Directory
 
-    told = DriveSettings(url=home.drive_url, name=home.settings.drive.name, quota=home.settings.drive.quota, instance=drive_instance(home))
+    given = home.settings.drive
+    told = DriveSettings(given.quota, drive_instance(home), home.drive_url, given.name, given.bulk_from)
     return Drive(People(database, Directory(proving)), Dav(database, store, told), told)
 
 

@@ -1,5 +1,6 @@
 """What this cloud can do, and who its people are."""
 
+import re
 from typing import Any
 
 from sqlalchemy import Connection
@@ -31,13 +32,24 @@ def status(settings: Settings) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _in_bulk(call: Call) -> bool:
+    """Whether the client can upload in bulk. Desktop clients before 3.9.1 send nothing at all where one of the files is empty, each time anew
+    (nextcloud/desktop, pull request 5871)."""
+    found = re.search(r"\bmirall/(\d+(?:\.\d+)*)", call.request.headers.get("user-agent"))
+    return found is None or _numbers(found[1]) >= _numbers(call.settings.bulk_from)
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(".") if part.isdigit()]
+
+
 def capabilities(call: Call) -> Data:
     """`cloud/capabilities`: names only what works."""
     theme = {"name": call.settings.name, "url": call.settings.url, "slogan": "", "color": COLOUR, "color-text": "#ffffff", "color-element": COLOUR}
     able: dict[str, Any] = {
         "core": {"pollinterval": 60, "webdav-root": "remote.php/webdav"},
         "bruteforce": {"delay": 0, "allow-listed": False},
-        "dav": {"chunking": "1.0", "bulkupload": "1.0"},
+        "dav": {"chunking": "1.0"} | ({"bulkupload": "1.0"} if _in_bulk(call) else {}),
         "files": {"bigfilechunking": True, "undelete": True, "versioning": True, "blacklisted_files": []},
         "checksums": {"supportedTypes": ["SHA1", "MD5", "SHA256", "ADLER32"], "preferredUploadType": "SHA1"},
         "files_sharing": {
