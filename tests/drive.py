@@ -167,7 +167,7 @@ async def main() -> None:
     folder, loop = Path(sys.argv[1]), asyncio.get_running_loop()
     database, store = made(folder, sync="fast" not in sys.argv)
     quota = next((int(word[6:]) for word in sys.argv if word.startswith("quota=")), Settings().quota)
-    face = Face(Dav(database, store, Settings(quota)))
+    face = Face(Dav(database, store, Settings(quota=quota)))
     server = Server(serve(face, "drive"), address="127.0.0.1", port=int(sys.argv[2]), interface=Interfaces.ASGI, websockets=False, log_enabled=False)
     serving = asyncio.create_task(server.serve())
     await loop.run_in_executor(None, sys.stdin.buffer.read)

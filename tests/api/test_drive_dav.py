@@ -33,7 +33,7 @@ class Place:
 @pytest.fixture
 def place(database):
     store = Fake()
-    with served(lambda: serve(Face(Dav(database, store, Settings(QUOTA))), "drive")) as url:
+    with served(lambda: serve(Face(Dav(database, store, Settings(quota=QUOTA))), "drive")) as url:
         made = Place(database, store, url)
         yield made
         made.alice.close()

@@ -8,6 +8,7 @@ time between the look at a chunk and the transaction that names it: `put` looks 
 
 import asyncio
 import collections
+import zlib
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from typing import cast
 
@@ -158,7 +159,11 @@ class Content:
         return self._store.read(space, entry.blobs[0], start, stop)
 
     def _where(self, space: str, digest: bytes) -> tuple[int, bytes]:
-        return digest[0] % self._store.shards, _prefix(space) + digest.hex().encode()
+        return self._shard(space), _prefix(space) + digest.hex().encode()
+
+    def _shard(self, space: str) -> int:
+        """The shard with all chunks of a space: those that are put at the same time share a commit, and a wait for the disk."""
+        return zlib.crc32(space.encode()) % self._store.shards
 
     def spaces(self) -> set[str]:
         """Of which spaces there are chunks."""
@@ -173,32 +178,31 @@ class Content:
 
     def usage(self, space: str) -> Chunks:
         """What is kept of a space."""
-        found = [self._store.usage(shard, b"f" + space.encode()) for shard in range(self._store.shards)]
-        return Chunks(sum(one.entries for one in found), sum(one.weight for one in found))
+        found = self._store.usage(self._shard(space), b"f" + space.encode())
+        return Chunks(found.entries, found.weight)
 
     async def sweep(self, space: str, named: Callable[[], set[bytes]]) -> int:
         """Remove the chunks of a space that are not named, and that nobody needed for the grace; how many. named: the hashes that
         anything names, looked up in one transaction."""
         oldest = now().timestamp() - self.grace
         kept = await asyncio.to_thread(named)
-        count = 0
-        for shard in range(self._store.shards):
-            at, end = _prefix(space), PREFIX + space.encode() + b"\x01"
-            while rows := await asyncio.to_thread(self._store.scan, shard, at, end, _PAGE):
-                at = rows[-1][0] + b"\0"
-                old = [key for key, entry in rows if _needed(entry) < oldest and bytes.fromhex(key[len(_prefix(space)) :].decode()) not in kept]
+        count, shard, prefix = 0, self._shard(space), _prefix(space)
+        at, end = prefix, PREFIX + space.encode() + b"\x01"
+        while rows := await asyncio.to_thread(self._store.scan, shard, at, end, _PAGE):
+            at = rows[-1][0] + b"\0"
+            old = [key for key, entry in rows if _needed(entry) < oldest and bytes.fromhex(key[len(prefix) :].decode()) not in kept]
 
-                def change(view: View, old: Sequence[bytes] = old) -> int:
-                    gone = 0
-                    for key in old:
-                        there = view.get(key)
-                        if there is not None and _needed(there) < oldest:
-                            view.delete(key)
-                            gone += 1
-                    return gone
+            def change(view: View, old: Sequence[bytes] = old) -> int:
+                gone = 0
+                for key in old:
+                    there = view.get(key)
+                    if there is not None and _needed(there) < oldest:
+                        view.delete(key)
+                        gone += 1
+                return gone
 
-                if old:
-                    count += await self._store.commit(shard, change)
+            if old:
+                count += await self._store.commit(shard, change)
         return count
 
 
