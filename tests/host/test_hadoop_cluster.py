@@ -111,14 +111,14 @@ def test_its_pages_are_read_through_the_cloud(real, herd):
     processing = hadoop.Processing(openstack.connect(cloud=real.name))
     pages = hadoop_pages.Pages(processing, herd.look()["id"], first=0)
     try:
-        said = {page: requests.get(where, timeout=60).text for page, where in pages.where.items()}
-        live = requests.get(f"{pages.where['hdfs']}jmx?qry=Hadoop:service=NameNode,name=FSNamesystemState", timeout=60).json()
+        said = {page: requests.get(where, timeout=60) for page, where in pages.where.items()}
+        beans = requests.get(f"{pages.where['hdfs']}jmx?qry=Hadoop:service=NameNode,name=FSNamesystemState", timeout=60).json()["beans"]
+        metrics = requests.get(f"{pages.where['yarn']}ws/v1/cluster/metrics", timeout=60).json()["clusterMetrics"]
+        history = requests.get(f"{pages.where['jobs']}ws/v1/history/info", timeout=60).json()["historyInfo"]
     finally:
         pages.close()
-    assert "dfshealth.html" in said["hdfs"]
-    assert "All Applications" in said["yarn"]
-    assert "JobHistory" in said["jobs"]
-    assert live["beans"][0]["NumLiveDataNodes"] == 3
+    assert [(one.status_code, "<html" in one.text.lower()) for one in said.values()] == [(200, True)] * 3
+    assert (beans[0]["NumLiveDataNodes"], metrics["activeNodes"], history["hadoopVersion"]) == (3, 3, "3.5.0")
 
 
 def test_a_worker_that_is_killed_in_a_job_costs_the_job_nothing_and_is_replaced(real, herd, tmp_path):
@@ -144,9 +144,9 @@ def test_a_worker_that_is_killed_in_a_job_costs_the_job_nothing_and_is_replaced(
 
 
 def test_it_grows_and_shrinks_without_losing_a_block(real, herd, tmp_path):
-    text = f"hdfs dfs -mkdir /blocks\nfor n in $(seq {BLOCKS}); do head -c 65536 /dev/urandom >f$n; done\n"
-    text += "hdfs dfs -D dfs.replication=2 -put f* /blocks/\n"
-    herd.run(tmp_path, f"{text}cat $(ls f* | sort) | sha256sum | cut -c -64 >sum\nhdfs dfs -put sum /sum\n")
+    text = f"hdfs dfs -mkdir /blocks\nfor n in $(seq {BLOCKS}); do head -c 65536 /dev/urandom >block$n; done\n"
+    text += "hdfs dfs -D dfs.replication=2 -put block* /blocks/\n"
+    herd.run(tmp_path, f"{text}cat block* | sha256sum | cut -c -64 >sum\nhdfs dfs -put sum /sum\n")
     for workers in (5, 2):
         real.cli("hadoop", "scale", "herd", str(workers), seconds=900)
         herd.active(workers + 1)
