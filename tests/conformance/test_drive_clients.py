@@ -141,14 +141,16 @@ def test_two_people_on_a_shared_folder(cloud, tmp_path):
     (other.files / "team" / "deep" / "plan").write_text("second, by the other\n")
     (other.files / "team" / "new").write_bytes(CHANCE.randbytes(12_000_000))
     (other.files / "own").write_text("not shared")
-    other.sync()
-    one.sync()
-    assert one.tree() == {name: data for name, data in other.tree().items() if name != "own"}
+
+    def same() -> bool:
+        return one.tree() == {name: data for name, data in other.tree().items() if name != "own"}
+
+    # the program puts off what changed within two seconds
+    until(lambda: other.sync() or one.sync() or ("team/new" in one.tree() and same()))
+    assert one.tree()["team/deep/plan"] == b"second, by the other\n"
     (one.files / "team" / "deep").rename(one.files / "team" / "moved")
-    one.sync()
-    other.sync()
-    assert one.tree() == {name: data for name, data in other.tree().items() if name != "own"}
-    assert "team/moved/plan" in one.tree()
+    until(lambda: one.sync() or other.sync() or ("team/moved/plan" in other.tree() and same()))
+    assert "team/deep" not in other.tree()
 
 
 def log(cloud, offset=0):
