@@ -51,7 +51,7 @@ def test_a_newer_build_takes_the_name_and_hides_the_older(real, tmp_path):
 def test_a_name_without_a_recipe_and_a_cloud_that_is_not(real):
     refused = real.cli("image", "nothing", check=False)
     assert refused.returncode != 0
-    assert "There are: debian, debian-lxc, petit" in refused.stderr
+    assert "There are: debian, debian-lxc, hadoop, hadoop-spark, petit" in refused.stderr
     none = RealCloud()
     try:
         assert "andromede up" in none.cli("image", "petit", check=False).stderr

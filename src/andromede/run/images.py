@@ -400,11 +400,15 @@ def _tail(text: str) -> str:
 
 
 def main(words: Sequence[str]) -> int:
-    """`python -m andromede.run.images NAME CACHE`: build only, a line for each thing that is done; answers the exit code."""
-    if len(words) != 2:
-        print(f"usage: python -m andromede.run.images {{{','.join(recipes())}}} CACHE", file=sys.stderr)  # noqa: T201
+    """`python -m andromede.run.images NAME… CACHE`: build only, a line for each thing that is done; answers the exit code."""
+    *names, cache = words or ("",)
+    if not names:
+        print(f"usage: python -m andromede.run.images {{{','.join(recipes())}}}... CACHE", file=sys.stderr)  # noqa: T201
         return 2
-    name, cache = words
+    return max(_build_one(name, Path(cache)) for name in names)
+
+
+def _build_one(name: str, cache: Path) -> int:
     said = [""]
 
     def tell(stage: str, _share: float | None) -> None:
@@ -413,7 +417,7 @@ def main(words: Sequence[str]) -> int:
             said.append(stage)
 
     try:
-        built = build(name, Path(cache), tell)
+        built = build(name, cache, tell)
     except CloudError as error:
         print(f"{name}: {error.message}", file=sys.stderr)  # noqa: T201
         return 1
