@@ -92,11 +92,14 @@ def test_a_job_that_fails_and_one_that_is_cancelled_say_so(cluster):
     cluster.wait(lambda state: state["jobs"][name]["state"] == "KILLED")
 
 
-def test_nobody_is_let_in_without_a_name(cluster):
+def test_pages_are_read_by_who_reaches_them_and_nobody_changes_anything_without_a_name(cluster):
     words = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}"]
     for port, path in ((9870, "/jmx"), (8088, "/ws/v1/cluster/metrics"), (19888, "/ws/v1/history/info")):
-        assert cluster.inside(cluster.master, *words, f"http://{cluster.master}:{port}{path}") in {"401", "403"}
-        assert cluster.inside(cluster.master, *words, f"http://{cluster.master}:{port}{path}?user.name=hadoop") == "200"
+        assert cluster.inside(cluster.master, *words, f"http://{cluster.master}:{port}{path}") == "200"
+    made = f"http://{cluster.master}:9870/webhdfs/v1/of-nobody?op=MKDIRS"
+    assert cluster.inside(cluster.master, *words, "-X", "PUT", made) in {"401", "403"}
+    with pytest.raises(subprocess.CalledProcessError):
+        hdfs(cluster, "dfs", "-test", "-e", "/of-nobody", user="hdfs")
 
 
 def test_permissions_hold(cluster):
