@@ -9,7 +9,7 @@ import threading
 import msgspec
 from sqlalchemy import Connection
 
-from andromede.core.clock import monotonic
+from andromede.core.clock import monotonic, now
 from andromede.core.errors import Unauthorized
 from andromede.core.ids import is_id
 from andromede.db.engine import Database
@@ -156,7 +156,8 @@ class People:
             return None
         if devices.is_stale(device):
             self.database.run(lambda db: devices.note_use(db, device.id))
-        return self._keep(key, _Proof(person_of(found, device), device.id, epoch, monotonic() + _KEEP))
+        left = _KEEP if device.expires is None else min(_KEEP, (device.expires - now()).total_seconds())
+        return self._keep(key, _Proof(person_of(found, device), device.id, epoch, monotonic() + left))
 
     def _by_identity(self, key: bytes, login: str, secret: str, remote: str) -> Person:
         with self.database.read() as db:
