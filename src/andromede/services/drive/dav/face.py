@@ -113,14 +113,14 @@ class Dav:
             if kind == "files":
                 return await self._files(request, person, base, below)
             call = Call(self, request, person, await self.home(person), base, names_of.split(below))
-            call.mounts = await self.mounts(person) if kind == "uploads" and request.method == "MOVE" else {}
+            call.mounts = await self.mounts(person, fresh=True) if kind == "uploads" and request.method == "MOVE" else {}
             return await _BESIDE[kind](call)
         if request.method == "SEARCH":
             base = f"{_NEW.decode()}/files/{quote(person.account)}"
             return await reports.search(Call(self, request, person, await self.home(person), base, ()))
         if kind == "bulk" and request.method == "POST":
             many = Call(self, request, person, await self.home(person), base="", names=())
-            many.mounts = await self.mounts(person)
+            many.mounts = await self.mounts(person, fresh=True)
             return await bulk.post(many)
         return await self._others(request, person, kind, parts)
 
@@ -132,7 +132,7 @@ class Dav:
             raise MethodNotAllowed("There is no such method.", headers={"Allow": self.allowed()})
         names = names_of.split(path)
         call = Call(self, request, person, await self.home(person), base, names)
-        call.mounts = await self.mounts(person)
+        call.mounts = await self.mounts(person, fresh=request.method not in {"GET", "HEAD", "PROPFIND", "REPORT"})
         if not call.mounts:
             return await handler(call)
         to = call.target(call.destination()) if request.method in {"MOVE", "COPY"} else None
@@ -146,10 +146,11 @@ class Dav:
         there.may(request.method)
         return await handler(there)
 
-    async def mounts(self, person: Person) -> dict[str, Grant]:
-        """What others have shared with somebody, by the names under which it is seen; known for a second."""
+    async def mounts(self, person: Person, *, fresh: bool = False) -> dict[str, Grant]:
+        """What others have shared with somebody, by the names under which it is seen; known for a second. fresh: as it is now, for a change:
+        what another process has just told of must not be put beside it."""
         until, known = self._mounts.get(person.id, (0.0, {}))
-        if monotonic() < until:
+        if monotonic() < until and not fresh:
             return known
 
         def look(db: Connection) -> dict[str, Grant] | None:
