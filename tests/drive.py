@@ -9,10 +9,7 @@ import asyncio
 import base64
 import contextlib
 import http.client
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -28,6 +25,7 @@ from andromede.services.drive import tables
 from andromede.services.drive.dav.face import Dav
 from andromede.services.drive.people import Person
 from andromede.services.drive.settings import Settings
+from tests.program import Program, free_ports
 
 KEY = b"k" * 32
 assert tables.space is not None
@@ -120,35 +118,16 @@ def made(folder: Path, *, sync: bool = True) -> tuple[Database, Local]:
     return database, Local(folder / "store", KEY, sync=sync)
 
 
-class Process:
+class Process(Program):
     """A process that serves a folder."""
 
     def __init__(self, folder: Path, *more: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.log = folder / "drive.log"
-        with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "tests.drive", str(folder), str(self.port), *more]
-            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
-        end = time.monotonic() + 30
-        while time.monotonic() < end:
-            assert self.process.poll() is None, self.log.read_text()
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    break
-            time.sleep(0.02)
+        (self.port,) = ports = free_ports(1)
+        super().__init__(folder / "drive.log", "tests.drive", str(folder), str(self.port), *more, ports=ports)
+        self.ready()
 
     def client(self, user: str = "alice") -> Client:
         return Client("127.0.0.1", self.port, user)
-
-    def end(self) -> None:
-        self.process.stdin.close()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
 
 
 @contextlib.contextmanager

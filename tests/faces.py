@@ -8,10 +8,7 @@ serves until its input ends. The people are those of tests.swift; `KEY-NAME` is 
 import asyncio
 import contextlib
 import math
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +26,7 @@ from andromede.services.object.kms import LocalKeys
 from andromede.services.object.s3 import S3
 from andromede.services.object.service import Objects
 from andromede.services.object.swift import Swift
+from tests.program import Program, free_ports
 from tests.s3 import Site
 from tests.swift import ROLES, Client, People
 
@@ -67,31 +65,13 @@ class Keys(People):
         return None
 
 
-class Worker:
+class Worker(Program):
     """A process. swift: requests to its Swift; `boto(role)`: a client of its S3; `s3(role)`: signed requests by hand."""
 
     def __init__(self, folder: Path, number: int) -> None:
-        with contextlib.ExitStack() as stack:
-            probes = [stack.enter_context(socket.socket()) for _ in range(2)]
-            for probe in probes:
-                probe.bind(("127.0.0.1", 0))
-            self.ports = [probe.getsockname()[1] for probe in probes]
-        self.log = folder / f"worker-{number}.log"
-        with self.log.open("wb") as log:
-            command = [sys.executable, "-m", "tests.faces", str(folder / "store"), *map(str, self.ports)]
-            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
+        self.ports = free_ports(2)
+        super().__init__(folder / f"worker-{number}.log", "tests.faces", str(folder / "store"), *map(str, self.ports), ports=self.ports)
         self.swift = Client(f"http://127.0.0.1:{self.ports[0]}", None, None)
-
-    def ready(self) -> None:
-        """Wait until it serves."""
-        for port in self.ports:
-            end = time.monotonic() + 20
-            while time.monotonic() < end:
-                assert self.process.poll() is None, self.log.read_text()
-                with socket.socket() as probe:
-                    if probe.connect_ex(("127.0.0.1", port)) == 0:
-                        break
-                time.sleep(0.02)
 
     def boto(self, role="member", port=1, region="us-east-1", **config):
         style = Config(s3={"addressing_style": "path"}, retries={"max_attempts": 1}, **config)
@@ -108,14 +88,6 @@ class Worker:
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) * KIB
         raise AssertionError("the process is gone")
-
-    def end(self) -> None:
-        self.process.stdin.close()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
 
 
 class Signed:

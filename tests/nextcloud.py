@@ -1,10 +1,15 @@
 """A computer of somebody's, synchronised by Nextcloud's own command line client."""
 
+import contextlib
 import http.client
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+from tests.real import RealCloud
 
 PROGRAM = shutil.which("nextcloudcmd")
 _CHUNKS = ("OWNCLOUD_CHUNK_SIZE", "OWNCLOUD_MIN_CHUNK_SIZE", "OWNCLOUD_MAX_CHUNK_SIZE")
@@ -63,3 +68,27 @@ class Computer:
             if not path.name.startswith((".sync_", "._sync_", ".owncloudsync", ".nextcloudsync")):
                 found[str(path.relative_to(self.files))] = None if path.is_dir() else path.read_bytes()
         return found
+
+
+@contextlib.contextmanager
+def serving() -> Iterator[RealCloud]:
+    """A real cloud whose servers are made up: its drive is what is used."""
+    made = RealCloud('[compute]\nhypervisor = "fake"')
+    try:
+        made.cli("up")
+        yield made
+    finally:
+        made.destroy()
+
+
+def address(cloud: RealCloud) -> str:
+    """Where its drive is."""
+    return f"http://127.0.0.1:{cloud.drive_port}"
+
+
+def two(cloud: RealCloud, folder: Path, **more: Any) -> list[Computer]:
+    """Two computers of a user of their own."""
+    name = f"user-{os.urandom(4).hex()}"
+    password = f"secret-of-{name}"
+    cloud.admin.post("/identity/v3/users", {"user": {"name": name, "password": password}})
+    return [Computer(folder / f"computer-{number}", address(cloud), name, password, **more) for number in (1, 2)]

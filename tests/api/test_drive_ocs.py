@@ -1,13 +1,14 @@
 """What Nextcloud's clients ask besides files: the envelope of OCS, capabilities, people, app passwords, statuses, notices, sharees."""
 
 import xml.etree.ElementTree as ET
+from functools import partial
 
 import pytest
 from sqlalchemy import select
 
 from andromede.core.errors import BadRequest, Forbidden, Unavailable
-from andromede.services.drive import devices
-from andromede.services.drive.ocs import answers, notices
+from andromede.services.drive import devices, notices
+from andromede.services.drive.ocs import answers
 from andromede.services.drive.ocs.call import Call
 from andromede.services.drive.pages import language
 from andromede.services.drive.settings import Settings
@@ -124,7 +125,10 @@ def test_a_lost_device_is_wiped(cloud, site, demo):
     secret = demo.ocs("GET", "core/getapppassword").data["apppassword"]
     phone = site.signed("demo", secret)
     assert phone.ocs("GET", "cloud/user").status == 200
-    check = lambda: site("POST", "/index.php/core/wipe/check", {"token": secret})  # noqa: E731
+
+    def check():
+        return site("POST", "/index.php/core/wipe/check", {"token": secret})
+
     assert check().status == 404
     user_id = cloud.id_of("users", "demo")
     with cloud.database.read() as db:
@@ -167,8 +171,8 @@ def test_notices(cloud, site, demo, monkeypatch):
     id_ = cloud.id_of("users", "demo")
     assert demo.ocs("GET", NOTICES).data == []
     for number in range(3):
-        facts = {"share": number, "by": "Ann", "by_account": "ann", "name": f"Plan {number}"}
-        cloud.database.run(lambda db, facts=facts: notices.tell(db, id_, "shared", facts))
+        facts = {"by": "Ann", "by_account": "ann", "name": f"Plan {number}"}
+        cloud.database.run(partial(notices.tell, user_id=id_, kind="shared", share_id=number, facts=facts))
     answer = demo.ocs("GET", NOTICES)
     assert [one["subject"] for one in answer.data] == ["Ann shared Plan 2 with you", "Ann shared Plan 1 with you"]
     assert set(answer.data[0]["subjectRichParameters"]) == {"by", "name"}
@@ -183,7 +187,7 @@ def test_notices(cloud, site, demo, monkeypatch):
     assert demo.ocs("GET", f"{NOTICES}/x").status == 404
     cloud.database.run(lambda db: notices.untell(db, 1))
     assert demo.ocs("GET", NOTICES).data == []
-    cloud.database.run(lambda db: notices.tell(db, id_, "shared", facts))
+    cloud.database.run(lambda db: notices.tell(db, id_, "shared", 3, facts))
     assert demo.ocs("DELETE", NOTICES).status == 200
     assert demo.ocs("GET", NOTICES).data == []
 

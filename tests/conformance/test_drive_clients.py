@@ -12,7 +12,7 @@ from tests import nextcloud
 from tests.conformance import clients
 from tests.conformance.environments import Absent
 from tests.host.test_guide import follow
-from tests.nextcloud import Computer
+from tests.nextcloud import two
 from tests.real import RealCloud
 from tests.waiting import until
 
@@ -22,29 +22,14 @@ CHANCE = random.Random(8083)
 
 @pytest.fixture(scope="module")
 def cloud():
-    made = RealCloud('[compute]\nhypervisor = "fake"')
-    try:
-        made.cli("up")
+    with nextcloud.serving() as made:
         yield made
-    finally:
-        made.destroy()
 
 
 @pytest.fixture
 def pair(cloud, tmp_path):
     """Two computers of a user of its own, for each test another."""
     return two(cloud, tmp_path)
-
-
-def two(cloud, folder, **more):
-    name = f"user-{os.urandom(4).hex()}"
-    url, password = address(cloud), f"secret-of-{name}"
-    cloud.admin.post("/identity/v3/users", {"user": {"name": name, "password": password}})
-    return [Computer(folder / f"computer-{number}", url, name, password, **more) for number in (1, 2)]
-
-
-def address(cloud):
-    return f"http://127.0.0.1:{cloud.drive_port}"
 
 
 def both(one, other, rounds=1):

@@ -14,9 +14,7 @@ import pytest
 
 from andromede.run import supervisor
 from tests import nextcloud
-from tests.conformance.test_drive_clients import two
-from tests.nextcloud import Computer
-from tests.real import RealCloud
+from tests.nextcloud import Computer, two
 from tests.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.skipif(nextcloud.PROGRAM is None, reason="nextcloudcmd is not installed")]
@@ -25,12 +23,8 @@ SEED = int(os.environ.get("ANDROMEDE_TEST_SEED") or random.randrange(1_000_000))
 
 @pytest.fixture(scope="module")
 def cloud():
-    made = RealCloud('[compute]\nhypervisor = "fake"')
-    try:
-        made.cli("up")
+    with nextcloud.serving() as made:
         yield made
-    finally:
-        made.destroy()
 
 
 def workers(cloud) -> list[int]:

@@ -38,10 +38,15 @@ class Sealer:
         return self.open(sealed).hex().encode()
 
 
-def from_file(path: Path) -> Sealer:
-    """With the key in a file, made where it is missing. Who loses it loses every secret and every encrypted volume."""
+def key_file(path: Path) -> bytes:
+    """The 32 random bytes in a file, made where it is missing; only its owner may read it."""
     with contextlib.suppress(FileExistsError), os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(os.urandom(32))
         file.flush()
         os.fsync(file.fileno())
-    return Sealer(path.read_bytes())
+    return path.read_bytes()
+
+
+def from_file(path: Path) -> Sealer:
+    """With the key in a file, made where it is missing. Who loses it loses every secret and every encrypted volume."""
+    return Sealer(key_file(path))

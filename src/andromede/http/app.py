@@ -108,11 +108,14 @@ class Trail(Protocol):
     def wanted(self, ctx: Context, route: Route) -> bool:
         """Whether this is told of where it succeeds."""
 
+    def wanted_refusal(self, ctx: Context, error: CloudError) -> bool:
+        """Whether this is told of, refused as it was."""
+
     def note(self, db: Connection, ctx: Context, route: Route, params: Mapping[str, str], response: Response) -> None:
         """A change, in its transaction."""
 
     def begin(self, ctx: Context, route: Route, params: Mapping[str, str]) -> None:
-        """A change that keeps its own transactions, before it."""
+        """What has no transaction of its own, before it; reads and what anyone may ask for are not told of yet."""
 
     def tell(self, ctx: Context, route: Route, params: Mapping[str, str], response: Response) -> None:
         """What succeeded, after it."""
@@ -188,8 +191,8 @@ class App:
                 ctx.version = api.versions.lowest if node.plain else api.versions.negotiate(ctx.headers)
             response, status = await self._serve(node, ctx, params, receive, asked)
         except CloudError as error:
-            if ctx.method not in ("GET", "HEAD") or error.status in (401, 403):
-                await self._in_thread(self._refused, ctx, asked, error)
+            if self.trail is not None and self.trail.wanted_refusal(ctx, error):
+                await self._in_thread(_refused, self.trail, ctx, asked, error)
             response, status = self._fault(error, api or self._closest(ctx.path), ctx), error.status
         except Exception as error:
             log.exception("request failed", request_id=ctx.request_id, method=ctx.method, path=ctx.path)
@@ -221,7 +224,7 @@ class App:
         return next((api for api in self.apis if path.startswith("/" + api.prefix.strip("/").partition("/")[0])), None)
 
     async def _serve(
-        self, node: _Node, ctx: Context, params: dict[str, str], receive: Receive, asked: "_Asked"
+        self, node: _Node, ctx: Context, params: dict[str, str], receive: Receive, asked: _Asked
     ) -> tuple[Response, int]:
         method = "GET" if ctx.method == "HEAD" and "HEAD" not in node.methods else ctx.method
         routes = node.methods.get(method)
@@ -247,7 +250,7 @@ class App:
             if token and ctx.caller is NOBODY:
                 ctx.caller = await self._in_thread(self.authenticator.identify, token)
             self._admit(first, ctx)
-            trail = self.trail if self.trail is not None and self.trail.wanted(ctx, first) else None
+            trail = self._trail(ctx, first)
             if trail is not None:
                 await self._in_thread(trail.begin, ctx, first, params)
             response = _as_response(await first.handler(ctx, **params, body=Body(receive)))
@@ -259,13 +262,9 @@ class App:
         served: tuple[Response, int] = await self._in_thread(self._work, routes, ctx, asked, data, token)
         return served
 
-    def _refused(self, ctx: Context, asked: "_Asked", error: CloudError) -> None:
-        """Tell of it. Nothing was done, so the answer stands where the log cannot be written."""
-        try:
-            if self.trail is not None:
-                self.trail.refused(ctx, asked.route, asked.params, error)
-        except Exception:
-            log.exception("a refusal is not in the audit log", request_id=ctx.request_id, status=error.status)
+    def _trail(self, ctx: Context, route: Route) -> Trail | None:
+        """The audit log where it wants to be told of this."""
+        return self.trail if self.trail is not None and self.trail.wanted(ctx, route) else None
 
     async def _in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(
@@ -279,7 +278,7 @@ class App:
             raise Forbidden("The application credential's access rules do not allow this request.")
 
     def _work(
-        self, routes: list[Route], ctx: Context, asked: "_Asked", data: bytes, token: str | None
+        self, routes: list[Route], ctx: Context, asked: _Asked, data: bytes, token: str | None
     ) -> tuple[Response, int]:
         if token and ctx.caller is NOBODY:
             try:
@@ -310,7 +309,7 @@ class App:
                 within.note(connection, ctx, route, params, response)
             return response
 
-        trail = self.trail if self.trail is not None and self.trail.wanted(ctx, route) else None
+        trail = self._trail(ctx, route)
         within = trail if route.tx == "write" else None
         try:
             if route.tx == "write":
@@ -318,7 +317,7 @@ class App:
             elif route.tx == "read":
                 response = self.database.look(call)
             else:
-                if trail is not None and route.policy.level is not Level.PUBLIC and ctx.method not in ("GET", "HEAD"):
+                if trail is not None:
                     trail.begin(ctx, route, params)
                 response = call(None)
             if trail is not None and within is None:
@@ -343,6 +342,14 @@ class App:
         if error.status >= 500 and error.__cause__ is not None:
             log.error("refused", request_id=ctx.request_id, error=error.message, cause=repr(error.__cause__))
         return Response(body, headers=headers, content_type=kind)
+
+
+def _refused(trail: Trail, ctx: Context, asked: _Asked, error: CloudError) -> None:
+    """Tell of it. Nothing was done, so the answer stands where the log cannot be written."""
+    try:
+        trail.refused(ctx, asked.route, asked.params, error)
+    except Exception:
+        log.exception("a refusal is not in the audit log", request_id=ctx.request_id, status=error.status)
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -1,9 +1,12 @@
 """`andromede audit`: the audit log checked, taken out, and vouched for. Runs as the owner of the data."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
+from sqlalchemy import Connection
 
 from andromede.core.errors import CloudError
 from andromede.db.engine import Database
@@ -23,7 +26,7 @@ def checkpoint(home: Home) -> None:
     """Print the newest signed checkpoint."""
 
     def show() -> None:
-        with _database(home).read() as db:
+        with _reading(home) as db:
             note = service.newest(db)
         if note is None:
             raise CloudError("Nothing is sealed yet.")
@@ -41,7 +44,7 @@ def export(home: Home, path: Path) -> None:
     with os.fdopen(handle, "w", encoding="utf-8") as file:
 
         def write() -> None:
-            with _database(home).read() as db:
+            with _reading(home) as db:
                 for line in service.export(db):
                     file.write(line + "\n")
             file.flush()
@@ -64,7 +67,7 @@ def verify(home: Home, known: list[Path]) -> None:
             kept = [verifier.opened(note, public) for note in notes]
         except ValueError as error:
             raise CloudError(str(error)) from error
-        with _database(home).read() as db:
+        with _reading(home) as db:
             size, found = service.check(db, public, kept)
         for one in found:
             out.print(f"events {one.first} to {one.end}: {one.why}", style="red")
@@ -75,5 +78,11 @@ def verify(home: Home, known: list[Path]) -> None:
     as_user(check)
 
 
-def _database(home: Home) -> Database:
-    return Database(home.database_url)
+@contextlib.contextmanager
+def _reading(home: Home) -> Iterator[Connection]:
+    database = Database(home.database_url)
+    try:
+        with database.read() as db:
+            yield db
+    finally:
+        database.close()

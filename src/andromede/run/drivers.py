@@ -3,9 +3,7 @@
 Each driver is imported where it is used: a process holds only what it drives.
 """
 
-import contextlib
 import hashlib
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -128,12 +126,9 @@ def drive_instance(home: Home) -> str:
 
 def master_key(folder: Path) -> bytes:
     """The key that the keys of all tenants are wrapped with; made where it is missing. Who loses it loses every encrypted object."""
-    path = folder / "objects.master"
-    with contextlib.suppress(FileExistsError), os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(os.urandom(32))
-        file.flush()
-        os.fsync(file.fileno())
-    return path.read_bytes()
+    from andromede.drivers.seal import key_file
+
+    return key_file(folder / "objects.master")
 
 
 def volumes(home: Home) -> Block:

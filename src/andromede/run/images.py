@@ -403,7 +403,7 @@ def main(words: Sequence[str]) -> int:
     """`python -m andromede.run.images NAME… CACHE`: build only, a line for each thing that is done; answers the exit code."""
     *names, cache = words or ("",)
     if not names:
-        print(f"usage: python -m andromede.run.images {{{','.join(recipes())}}}... CACHE", file=sys.stderr)  # noqa: T201
+        sys.stderr.write(f"usage: python -m andromede.run.images {{{','.join(recipes())}}}... CACHE\n")
         return 2
     return max(_build_one(name, Path(cache)) for name in names)
 
@@ -413,13 +413,14 @@ def _build_one(name: str, cache: Path) -> int:
 
     def tell(stage: str, _share: float | None) -> None:
         if said[-1] != stage:
-            print(f"{name}: {stage}", flush=True)  # noqa: T201
+            sys.stdout.write(f"{name}: {stage}\n")
+            sys.stdout.flush()
             said.append(stage)
 
     try:
         built = build(name, cache, tell)
     except CloudError as error:
-        print(f"{name}: {error.message}", file=sys.stderr)  # noqa: T201
+        sys.stderr.write(f"{name}: {error.message}\n")
         return 1
     made = built.disk or built.root
     assert made is not None

@@ -22,8 +22,7 @@ from andromede.engine.model import Kind, Reconciler
 from andromede.run import members, object_settings
 from andromede.run.home import Home
 from andromede.run.settings import Settings
-from andromede.services.audit import sealing
-from andromede.services.audit.service import Witness, witness
+from andromede.services.audit import service as audit
 from andromede.services.compute import hosts
 from andromede.services.compute import operations as compute_operations
 from andromede.services.compute import reconcile as compute_clock
@@ -73,9 +72,9 @@ def reconcilers(parts: Parts) -> list[Reconciler]:
     """Every reconciler."""
     services = (
         hosts.reconcilers, compute_clock.reconcilers, network.reconcilers, image.reconcilers, volume.reconcilers, leftovers.reconcilers, of_objects,
-        hadoop.reconcilers, drive.reconcilers,
+        hadoop.reconcilers, drive.reconcilers, audit.reconcilers,
     )  # fmt: skip
-    return [purge(parts.database), sealing.reconciler(parts.database, parts.witness), *(one for of in services for one in of(parts))]
+    return [purge(parts.database), *(one for of in services for one in of(parts))]
 
 
 def rules(settings: Settings) -> "Rules":
@@ -97,7 +96,7 @@ def signing(home: Home, database: Database) -> "Signing":
 
 def assemble(
     database: Database, settings: Settings, *, waker: Waker, hosts: Hosts, images: ImageStore, signing: "Signing | None" = None,
-    fabric: Fabric | None = None, objects: Objects | None = None, sealer: Sealer, witness: Witness,
+    fabric: Fabric | None = None, objects: Objects | None = None, sealer: Sealer, witness: audit.Witness,
 ) -> Parts:  # fmt: skip
     """What services find in `ctx.parts` and reconcilers in `parts`; only the API signs people in, only the engine has the fabric."""
     optional = {"fabric": fabric, "objects": objects, "signing": signing}
@@ -127,7 +126,7 @@ def _common(home: Home, database: Database, waker: Waker) -> dict[str, Any]:
     hosts = AgentHosts(lambda: members.sockets(home))
     return {
         "database": database, "settings": home.settings, "waker": waker, "hosts": hosts, "images": ImageStore(home.images),
-        "sealer": from_file(home.secrets_key), "witness": witness(home.log_name, home.audit_key),
+        "sealer": from_file(home.secrets_key), "witness": audit.witness(home.log_name, home.audit_key),
     }  # fmt: skip
 
 

@@ -224,10 +224,10 @@ class Fake:
             ours, theirs = socket.socketpair()
             theirs.close()
             return ours
-        if book is None or book.state not in _UP or what.partition(" ")[0] not in _GREETINGS:
+        greeting = _greeting(guest_id, what)
+        if book is None or book.state not in _UP or not greeting:
             raise DriverError("The server does not run, so it has no console.", status=409)
         ours, theirs = socket.socketpair()
-        greeting = (_GREETINGS[what.partition(" ")[0]] % f"guest-{guest_id}").encode()
         threading.Thread(target=_echo, args=(theirs, greeting), daemon=True).start()
         return ours
 
@@ -426,7 +426,12 @@ def _seen(book: _Book) -> Seen:
     )  # fmt: skip
 
 
-_GREETINGS = {"serial": "%s\r\n", "vnc": "RFB 003.008\n%.0s", "tcp": "HTTP/1.0 200 OK\r\nContent-Type: text/html\r\nContent-Length: 42\r\n\r\n%s"}
+def _greeting(guest_id: str, what: str) -> bytes:
+    """What a line says first; nothing where there is no such line."""
+    name = f"guest-{guest_id}".encode()
+    if what.startswith("tcp "):
+        return b"HTTP/1.0 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n%s" % (len(name), name)
+    return {"serial": name + b"\r\n", "vnc": b"RFB 003.008\n"}.get(what, b"")
 
 
 def _echo(line: socket.socket, greeting: bytes) -> None:

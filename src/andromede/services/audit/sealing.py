@@ -3,22 +3,24 @@
 Until then an event is a row like any other. Its place is that of its sealing, so a log never has gaps.
 """
 
-import contextlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import Connection, and_, func, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, func, insert, select, update
 
 from andromede.core.clock import now
 from andromede.db.engine import Database
+from andromede.drivers.seal import key_file
 from andromede.engine.model import Reconciler
+from andromede.http.paging import exists
 from andromede.services.audit import tables, verifier
 from andromede.services.audit.tree import HASH, WIDTH, Tree, folded
 from andromede.services.audit.verifier import Checkpoint, leaf_hash
 
 _MOST = 2000
+_WAITING = select(tables.event.c.id, tables.event.c.document).where(tables.event.c.position.is_(None))
+_PLACE = update(tables.event).where(tables.event.c.id == bindparam("event")).values(position=bindparam("place"))
 
 
 class Witness:
@@ -35,11 +37,7 @@ class Witness:
 
 def witness(origin: str, path: Path) -> Witness:
     """With the key in a file, made where it is missing. Who has it can write another history, and who has an old checkpoint finds out."""
-    with contextlib.suppress(FileExistsError), os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(os.urandom(32))
-        file.flush()
-        os.fsync(file.fileno())
-    return Witness(origin, Ed25519PrivateKey.from_private_bytes(path.read_bytes()))
+    return Witness(origin, Ed25519PrivateKey.from_private_bytes(key_file(path)))
 
 
 def size_of(db: Connection) -> int:
@@ -54,15 +52,11 @@ def tree(db: Connection, size: int) -> Tree:
 
 def seal(db: Connection, by: Witness) -> int:
     """Give the next events their places; how many there were."""
-    table = tables.event
-    rows = db.execute(
-        select(table.c.id, table.c.document).where(table.c.position.is_(None)).order_by(table.c.at, table.c.id).limit(_MOST)
-    ).all()
+    rows = db.execute(_WAITING.order_by(tables.event.c.at, tables.event.c.id).limit(_MOST)).all()
     if not rows:
         return 0
     size = size_of(db)
-    for position, row in enumerate(rows, size):
-        db.execute(update(table).where(table.c.id == row.id).values(position=position))
+    db.execute(_PLACE, [{"event": row.id, "place": place} for place, row in enumerate(rows, size)])
     _extend(db, size, [leaf_hash(row.document.encode()) for row in rows])
     whole = size + len(rows)
     db.execute(insert(tables.checkpoint).values(size=whole, at=now(), note=by.note(whole, tree(db, whole).root())))
@@ -74,8 +68,8 @@ def reconciler(database: Database, by: Witness) -> Reconciler:
 
     def run() -> str:
         done = 0
-        while some := database.run(lambda db: seal(db, by)):
-            done += some
+        while database.look(lambda db: exists(db, _WAITING)):  # nobody's write waits for a look
+            done += database.run(lambda db: seal(db, by))
         return f"{done} sealed" if done else ""
 
     return Reconciler("audit.seal", 1.0, run)

@@ -1,4 +1,4 @@
-"""The log read whole: for exports, and to check it where it is kept."""
+"""The audit log for the rest of the cloud: what it does by itself, and the log read whole, for exports and to check it where it is kept."""
 
 import base64
 from collections.abc import Iterator, Sequence
@@ -7,12 +7,19 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, select
 
+from andromede.core.context import Parts
+from andromede.engine.model import Reconciler
 from andromede.services.audit import sealing, tables, verifier
 from andromede.services.audit.sealing import Witness, witness
 from andromede.services.audit.tree import HASH, WIDTH, folded
 from andromede.services.audit.verifier import Checkpoint, Finding
 
-__all__ = ["Witness", "check", "export", "key", "newest", "witness"]
+__all__ = ["Witness", "check", "export", "key", "newest", "reconcilers", "witness"]
+
+
+def reconcilers(parts: Parts) -> list[Reconciler]:
+    """Those of the log. Needs `parts.witness`."""
+    return [sealing.reconciler(parts.database, parts.witness)]
 
 
 def key(by: Witness) -> str:

@@ -39,13 +39,19 @@ class Trail:
             return True
         return ctx.caller.admin and route.policy.level not in (Level.PUBLIC, Level.USER)
 
+    def wanted_refusal(self, ctx: Context, error: CloudError) -> bool:
+        """Whether a refusal is told of: of every change that failed, and of anything that was not allowed."""
+        return ctx.method not in _READS or error.status in (401, 403)
+
     def note(self, db: Connection, ctx: Context, route: Route, params: Mapping[str, str], response: Response) -> None:
         """Write the event of a change into its transaction."""
         code = response.status or route.status
         db.execute(insert(tables.event).values(**events.event(ctx, route, params, code=code, outcome="success", body=response.body)))
 
     def begin(self, ctx: Context, route: Route, params: Mapping[str, str]) -> None:
-        """Tell of a change before it is known how it ends."""
+        """Tell of a change before it is known how it ends. What anyone may ask for, such as signing in, changes nothing of anybody's."""
+        if ctx.method in _READS or route.policy.level is Level.PUBLIC:
+            return
         self._commit(events.event(ctx, route, params, code=100, outcome="pending"))
 
     def tell(self, ctx: Context, route: Route, params: Mapping[str, str], response: Response) -> None:
@@ -55,9 +61,7 @@ class Trail:
         self._commit(events.event(ctx, route, params, code=code, outcome=outcome, body=response.body))
 
     def refused(self, ctx: Context, route: Route | None, params: Mapping[str, str], error: CloudError) -> None:
-        """Tell of a change that failed, or of anything that was not allowed."""
-        if ctx.method in _READS and error.status not in (401, 403):
-            return
+        """Tell of what `wanted_refusal` says; of what strangers are refused only as much as fits."""
         more = {}
         if not ctx.caller.user_id:
             with self._lock:

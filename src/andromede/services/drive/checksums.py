@@ -2,7 +2,7 @@
 
 import hashlib
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from andromede.core.errors import BadRequest
 from andromede.services.drive.errors import Mismatch
@@ -60,6 +60,17 @@ def of_header(text: str) -> list[Check]:
         if kind.upper() in _KINDS:
             checks.append(Check(kind.upper(), value))
     return checks
+
+
+def prove(checks: Iterable[Check]) -> None:
+    """Raise Mismatch unless the content was what all of them say."""
+    for check in checks:
+        check.prove()
+
+
+def texts(checks: Iterable[Check]) -> str:
+    """As nodes keep them."""
+    return " ".join(check.text() for check in checks)
 
 
 def of_kind(kind: str) -> Check:

@@ -10,6 +10,7 @@ import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
@@ -104,34 +105,35 @@ class Desk:
 
     def _together(self, jobs: list[_Job]) -> None:
         if len(jobs) > 1:
-            try:
-                self.database.run(lambda db: _each(db, jobs))
-            except BaseException as error:  # noqa: BLE001 - each of those that wait is told
-                for job in jobs:
-                    job.error = error
+            _, error = _tried(lambda: self.database.run(lambda db: _each(db, jobs)))
+            for job in jobs if error is not None else ():
+                job.error = error
         for job in jobs:
             if len(jobs) == 1 or isinstance(job.error, IntegrityError):
                 self._alone(job)
 
     def _alone(self, job: _Job) -> None:
-        try:
-            job.result, job.error = self.database.run(job.work), None
-        except IntegrityError as error:
+        job.result, job.error = _tried(lambda: self.database.run(job.work))
+        if isinstance(job.error, IntegrityError):
             conflict = Conflict("Somebody else changed this at the same moment; try again.")
-            conflict.__cause__, job.error = error, conflict
-        except BaseException as error:  # noqa: BLE001 - whoever waits is told
-            job.error = error
+            conflict.__cause__, job.error = job.error, conflict
 
 
 def _each(db: Connection, jobs: list[_Job]) -> None:
     for job in jobs:
-        job.result, job.error = None, None
-        try:
-            with db.begin_nested():
-                job.result = job.work(db)
-        except IntegrityError as error:
-            job.error = error
-        except DBAPIError:
-            raise
-        except Exception as error:  # noqa: BLE001 - whoever waits is told
-            job.error = error
+        job.result, job.error = _tried(partial(_within, db, job))
+        if isinstance(job.error, DBAPIError) and not isinstance(job.error, IntegrityError):
+            raise job.error
+
+
+def _within(db: Connection, job: _Job) -> Any:
+    with db.begin_nested():
+        return job.work(db)
+
+
+def _tried(work: Callable[[], Any]) -> tuple[Any, BaseException | None]:
+    """What came of something, for whoever waits for it on another thread: nothing may be lost on the way there."""
+    try:
+        return work(), None
+    except BaseException as error:  # noqa: BLE001 - it is handed on
+        return None, error

@@ -5,6 +5,7 @@ import binascii
 import hmac
 import secrets
 import threading
+from collections.abc import Sequence
 
 import msgspec
 from sqlalchemy import Connection
@@ -105,7 +106,7 @@ class People:
 
     def guarded(self, login: str, remote: str) -> "_Guard":
         """Slows tries to prove an account from an address: `with people.guarded(…)` around each."""
-        return _Guard(self, f"{login.lower()[:300]}\0{remote}", remote)
+        return _Guard([(self.slowing, f"{login.lower()[:300]}\0{remote}"), (self._crowd, remote)])
 
     def hash(self, secret: str) -> str:
         """What is kept of a password of a link."""
@@ -174,21 +175,22 @@ class People:
 
 
 class _Guard:
-    """Refuses a try that comes too soon; counts it where it ends with Unauthorized, and forgets earlier ones where it does not."""
+    """Refuses a try that comes too soon; counts it where it ends with Unauthorized, and forgets earlier ones of the account where it does not."""
 
-    def __init__(self, people: People, key: str, remote: str) -> None:
-        self._people, self._key, self._remote = people, key, remote
+    def __init__(self, counted: Sequence[tuple[Slowing, str]]) -> None:
+        self._counted = counted
 
     def __enter__(self) -> None:
-        self._people.slowing.check(self._key)
-        self._people._crowd.check(self._remote)  # noqa: SLF001 - its own
+        for slowing, key in self._counted:
+            slowing.check(key)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
-            self._people.slowing.right(self._key)
+            slowing, key = self._counted[0]
+            slowing.right(key)
         elif issubclass(kind, Unauthorized):
-            self._people.slowing.wrong(self._key)
-            self._people._crowd.wrong(self._remote)  # noqa: SLF001 - its own
+            for slowing, key in self._counted:
+                slowing.wrong(key)
 
 
 def _basic(value: str) -> tuple[str, str]:

@@ -1,7 +1,7 @@
 """Shares: with a user, with a group, by a link. The rules of who may share what with whom, and what a share allows now."""
 
 import secrets
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -9,6 +9,7 @@ from sqlalchemy import Connection, and_, delete, insert, or_, select, update
 
 from andromede.core.clock import now
 from andromede.core.errors import BadRequest, Forbidden, NotFound
+from andromede.services.drive import notices
 from andromede.services.drive.people import Person, account_of, person_of
 from andromede.services.drive.tables_people import mount, share
 from andromede.services.drive.tree import nodes, spaces
@@ -125,11 +126,9 @@ def add(db: Connection, person: Person, space: Space, one: Node, kind: int, to: 
     }  # fmt: skip
     made = db.execute(insert(share).values(row)).inserted_primary_key
     assert made is not None
-    from andromede.services.drive.ocs import notices
-
-    facts = {"share": made[0], "by": person.name, "by_account": person.account, "name": one.name}
+    facts = {"by": person.name, "by_account": person.account, "name": one.name}
     for user_id in told[:1000]:
-        notices.tell(db, user_id, "shared" if kind == USER else "shared group", facts | ({"group": to} if kind == GROUP else {}))
+        notices.tell(db, user_id, "shared" if kind == USER else "shared group", made[0], facts | ({"group": to} if kind == GROUP else {}))
     return find(db, person, made[0])
 
 
@@ -157,8 +156,6 @@ def remove(db: Connection, person: Person, id_: int) -> None:
 
 
 def _forget(db: Connection, ids: list[int]) -> None:
-    from andromede.services.drive.ocs import notices
-
     db.execute(delete(mount).where(mount.c.share_id.in_(ids)))
     db.execute(delete(share).where(share.c.id.in_(ids)))
     for id_ in ids:
@@ -225,8 +222,6 @@ def end_of_day(text: str) -> datetime | None:
     """When a share ends that is given until a day, which counts. Raises BadRequest."""
     if not text:
         return None
-    from datetime import UTC, timedelta
-
     try:
         day = datetime.fromisoformat(text[:10]).replace(tzinfo=UTC)
     except ValueError as error:

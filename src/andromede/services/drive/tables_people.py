@@ -71,6 +71,7 @@ notice = Table(
     Column("id", Integer, primary_key=True),
     Column("user_id", _ID, nullable=False, index=True),
     Column("kind", String(32), nullable=False),
+    Column("share_id", Integer, nullable=False, index=True),
     Column("facts", Json, nullable=False),
     Column("created", Moment, nullable=False),
     sqlite_autoincrement=True,

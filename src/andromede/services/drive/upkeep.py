@@ -1,6 +1,7 @@
 """What the drive does by itself: content that nothing names goes, uploads that nobody finishes, trash that is old, locks that ran out."""
 
 import asyncio
+from functools import partial
 
 import msgspec
 from sqlalchemy import Connection, delete, exists, select
@@ -54,9 +55,9 @@ async def tidy(database: Database, content: Content, rules: Rules) -> str:
     old = chunks = 0
     for space_id in sorted({*ids, *content.spaces()}):
         if space_id in ids:
-            old += await asyncio.to_thread(database.run, lambda db, one=space_id: forget_old(db, one, rules))
-            await asyncio.to_thread(database.run, lambda db, one=space_id: forget_bodies(db, one))
-        chunks += await content.sweep(space_id, lambda one=space_id: database.look(lambda db: named(db, one)))  # type: ignore[misc]
+            old += await asyncio.to_thread(database.run, partial(forget_old, space_id=space_id, rules=rules))
+            await asyncio.to_thread(database.run, partial(forget_bodies, space_id=space_id))
+        chunks += await content.sweep(space_id, partial(database.look, partial(named, space_id=space_id)))
     return ", ".join([*([f"{old} old things"] if old else []), *([f"{chunks} chunks"] if chunks else [])])
 
 

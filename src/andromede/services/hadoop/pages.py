@@ -17,6 +17,8 @@ from andromede.services.hadoop.api import wrong
 PAGES = {"hdfs": ("namenode", 9870), "yarn": ("resourcemanager", 8088), "jobs": ("historyserver", 19888)}
 MOST = 32 << 20
 _PATIENCE = 30.0
+_SAFE = [("content-security-policy", "sandbox"), ("x-content-type-options", "nosniff")]
+"""What keeps a page of somebody's cluster from being one of the cloud's."""
 
 
 def fetch(ctx: Context, cluster_id: str, page: str, path: str) -> Response:
@@ -38,12 +40,14 @@ def fetch(ctx: Context, cluster_id: str, page: str, path: str) -> Response:
     try:
         connection.request("GET", path, headers={"Accept-Encoding": "identity", "Connection": "close"})
         answer = connection.getresponse()
-        body = answer.read(MOST)
+        body = answer.read(MOST + 1)
     except (OSError, http.client.HTTPException) as error:
         raise Unavailable(f"The pages of {process} do not answer.") from error
     finally:
         connection.close()
-    headers = [("location", _here(where, node["address"]))] if (where := answer.headers.get("Location")) else []
+    if len(body) > MOST:
+        raise Unavailable(f"The page is larger than the {MOST >> 20} MiB that are passed on.")
+    headers = [*_SAFE, *([("location", _here(where, node["address"]))] if (where := answer.headers.get("Location")) else [])]
     return Response(body, status=answer.status, headers=headers, content_type=answer.headers.get("Content-Type", "application/octet-stream"))
 
 

@@ -34,11 +34,13 @@ def upgrade() -> None:
     sa.Column('id', sa.Integer(), nullable=False),
     sa.Column('user_id', sa.String(length=64), nullable=False),
     sa.Column('kind', sa.String(length=32), nullable=False),
+    sa.Column('share_id', sa.Integer(), nullable=False),
     sa.Column('facts', Json(), nullable=False),
     sa.Column('created', Moment(), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_drive_notice')),
     sqlite_autoincrement=True
     )
+    op.create_index(op.f('ix_drive_notice_share_id'), 'drive_notice', ['share_id'], unique=False)
     op.create_index(op.f('ix_drive_notice_user_id'), 'drive_notice', ['user_id'], unique=False)
     op.create_table('drive_password',
     sa.Column('id', sa.String(length=64), nullable=False),
@@ -101,6 +103,7 @@ def downgrade() -> None:
     op.drop_index(op.f('ix_drive_password_user_id'), table_name='drive_password')
     op.drop_table('drive_password')
     op.drop_index(op.f('ix_drive_notice_user_id'), table_name='drive_notice')
+    op.drop_index(op.f('ix_drive_notice_share_id'), table_name='drive_notice')
     op.drop_table('drive_notice')
     op.drop_table('drive_mount')
     op.drop_table('drive_login')

@@ -4,8 +4,9 @@ The content of parts is kept while the next ones come in, and all of them come t
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from email.message import Message
+from functools import partial
 
 import msgspec
 from sqlalchemy import Connection
@@ -18,7 +19,7 @@ from andromede.services.drive.dav import guard, writing
 from andromede.services.drive.dav.call import FILE, Call
 from andromede.services.drive.dav.shared import put_of
 from andromede.services.drive.tree import files, names
-from andromede.services.drive.tree.nodes import File, Node
+from andromede.services.drive.tree.nodes import File
 
 MOST = 1000
 """Files that one request may have."""
@@ -135,27 +136,21 @@ async def _keep(call: Call, part: _Part, head: dict[str, str], data: AsyncIterat
         return
     stored = await call.dav.content.put(part.call.space.id, data, checks)
     try:
-        for check in checks:
-            check.prove()
+        checksums.prove(checks)
     except CloudError as error:
         part.error = error.message
         return
     assert stored.size == size
-    kept = " ".join(check.text() for check in checks)
-    part.file = File(stored.size, stored.extents, writing.mime_of(path[-1]), moment, kept)
+    part.file = File(stored.size, stored.extents, writing.mime_of(path[-1]), moment, checksums.texts(checks))
 
 
 def _put(call: Call, db: Connection, part: _Part) -> dict[str, object]:
     at = part.call
     if part.file is None or at is None:
         return {"error": True, "message": part.error}
-
-    def allow(db: Connection, parent: Sequence[Node], before: Node | None) -> None:
-        guard.changed(at, db, parent if before is None else [*parent, before])
-
     try:
         with db.begin_nested():
-            made, _ = files.put(db, at.space, at.names, part.file, quota=call.quota, by=call.person.id, check=allow)
+            made, _ = files.put(db, at.space, at.names, part.file, quota=call.quota, by=call.person.id, check=partial(guard.placed, at))
     except CloudError as error:
         return {"error": True, "message": error.message}
     return {"error": False, "etag": made.etag, "fileid": call.dav.oc_id(made.id), "permissions": FILE}

@@ -127,9 +127,7 @@ class Dav:
     async def _files(self, request: Request, person: Person, base: str, path: bytes) -> Reply:
         if request.method == "OPTIONS":
             return self._options()
-        handler = FILES.get(request.method)
-        if handler is None:
-            raise MethodNotAllowed("There is no such method.", headers={"Allow": self.allowed()})
+        handler = self._handler(request)
         names = names_of.split(path)
         call = Call(self, request, person, await self.home(person), base, names)
         call.mounts = await self.mounts(person, fresh=request.method not in {"GET", "HEAD", "PROPFIND", "REPORT"})
@@ -198,9 +196,7 @@ class Dav:
     async def _within(self, request: Request, person: Person, grant: Grant, base: str, path: bytes) -> Reply:
         if request.method == "OPTIONS":
             return self._options()
-        handler = FILES.get(request.method)
-        if handler is None:
-            raise MethodNotAllowed("There is no such method.", headers={"Allow": self.allowed()})
+        handler = self._handler(request)
         call = Shared(self, request, person, grant, base, (), names_of.split(path), (base.encode(),))
         call.may(request.method)
         return await handler(call)
@@ -233,6 +229,13 @@ class Dav:
         if call.depth("1") == "0":
             del entries[1:]
         return finding.multistatus("".join(simple(href, found, asked) for href, found in entries))
+
+    def _handler(self, request: Request) -> Handler:
+        """What serves a method for files. Raises MethodNotAllowed."""
+        found = FILES.get(request.method)
+        if found is None:
+            raise MethodNotAllowed("There is no such method.", headers={"Allow": self.allowed()})
+        return found
 
     def _options(self) -> Reply:
         return Reply(

@@ -42,6 +42,17 @@ def changed(call: Call, db: Connection, chain: Sequence[Node], *, deep: bool = F
     locks.guard(db, chain, call.given.tokens, call.person.id, deep=deep and chain[-1].folder)
 
 
+def put(call: Call, db: Connection, parent: Sequence[Node], before: Node | None) -> None:
+    """Whether a file may be put into a folder, or take the place of the one that is called so: `files.Check`. Raises PreconditionFailed, Locked."""
+    proven(call, db, before)
+    placed(call, db, parent, before)
+
+
+def placed(call: Call, db: Connection, parent: Sequence[Node], before: Node | None) -> None:
+    """The same for a file whose conditions the request does not have."""
+    changed(call, db, parent if before is None else [*parent, before])
+
+
 def replaced(call: Call, db: Connection, parent: Sequence[Node], before: Node | None) -> None:
     """Whether something may come to a folder, in the place of what has its name. Raises Locked."""
     changed(call, db, parent if before is None else [*parent, before], deep=before is not None)

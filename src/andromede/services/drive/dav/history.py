@@ -62,9 +62,7 @@ async def _get(call: Call) -> Reply:
         return found, nodes.extents_of(db, found.body_id)
 
     found, extents = await call.dav.desk.read(look)
-    headers = [("ETag", f'"{found.etag}"'), ("Last-Modified", http_date(found.mtime)), ("Accept-Ranges", "bytes"), *reading.SAFE]
-    headers.append(("Content-Disposition", "attachment"))
-    return reading.content(call, headers, extents, found.size, found.mime, found.etag, found.mtime)
+    return reading.beside(call, extents, found)
 
 
 async def _restore(call: Call) -> Reply:

@@ -1,6 +1,7 @@
 """LOCK and UNLOCK (RFC 4918, 9.10 and 9.11)."""
 
 import re
+from functools import partial
 
 from sqlalchemy import Connection
 
@@ -62,8 +63,7 @@ async def lock(call: Call) -> Reply:
         guard.proven(call, db, None if new else chain[-1])
         if new:
             empty = File(0, b"", mime_of(call.names[-1]))
-            check = lambda db, parent, _: guard.changed(call, db, parent)  # noqa: E731
-            files.put(db, call.space, call.names, empty, quota=call.quota, by=call.person.id, check=check)
+            files.put(db, call.space, call.names, empty, quota=call.quota, by=call.person.id, check=partial(guard.placed, call))
             chain = nodes.find(db, call.space.root_id, call.names)
         held = locks.take(db, chain, call.person.id, text, infinite=depth == "infinity", shared=shared, seconds=seconds)
         return held, new, chain[-1].folder

@@ -11,6 +11,7 @@ from andromede.services.drive.dav.call import Call, Headers
 from andromede.services.drive.dav.props import http_date
 from andromede.services.drive.tree import nodes
 from andromede.services.drive.tree.nodes import Node
+from andromede.services.drive.tree.versions import Version
 
 SAFE: Headers = [("X-Content-Type-Options", "nosniff"), ("Content-Security-Policy", "sandbox; default-src 'none'")]
 """What keeps a browser from running what somebody put here."""
@@ -35,6 +36,13 @@ async def get(call: Call) -> Reply:
     headers.append(("Content-Disposition", f"attachment; filename*=UTF-8''{quote(one.name, safe='')}"))
     if one.checksums:
         headers.append(("OC-Checksum", one.checksums.split()[0]))
+    return content(call, headers, extents, one.size, one.mime, one.etag, one.mtime)
+
+
+def beside(call: Call, extents: bytes, one: Node | Version) -> Reply:
+    """What is not in the tree any more, or was before."""
+    headers = [("ETag", f'"{one.etag}"'), ("Last-Modified", http_date(one.mtime)), ("Accept-Ranges", "bytes"), *SAFE]
+    headers.append(("Content-Disposition", "attachment"))
     return content(call, headers, extents, one.size, one.mime, one.etag, one.mtime)
 
 

@@ -5,6 +5,7 @@ node is ever shown or taken.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from andromede.http.plain import Request
 from andromede.services.drive.dav.call import Call
@@ -13,6 +14,9 @@ from andromede.services.drive.people import Person
 from andromede.services.drive.shares import CREATE, DELETE, READ, SHARE, UPDATE, Grant
 from andromede.services.drive.tree import names as names_of
 from andromede.services.drive.tree.nodes import Node
+
+if TYPE_CHECKING:
+    from andromede.services.drive.dav.face import Dav
 
 _NEEDED = {
     "GET": READ, "HEAD": READ, "PROPFIND": READ, "REPORT": READ, "MKCOL": CREATE, "DELETE": DELETE, "PROPPATCH": UPDATE, "LOCK": UPDATE | CREATE,
@@ -27,10 +31,10 @@ class Shared(Call):
     __slots__ = ("grant", "putting", "roots", "shown")
 
     def __init__(
-        self, dav: object, request: Request, person: Person, grant: Grant, base: str, shown: tuple[str, ...], rest: tuple[str, ...],
+        self, dav: "Dav", request: Request, person: Person, grant: Grant, base: str, shown: tuple[str, ...], rest: tuple[str, ...],
         roots: tuple[bytes, ...],
     ) -> None:  # fmt: skip
-        super().__init__(dav, request, person, grant.space, base, (*grant.path, *rest))  # type: ignore[arg-type]
+        super().__init__(dav, request, person, grant.space, base, (*grant.path, *rest))
         self.grant, self.shown, self.roots = grant, shown, roots
         self.putting = request.method == "PUT"
 

@@ -6,7 +6,7 @@ from andromede.core.errors import MethodNotAllowed, NotFound
 from andromede.http.plain import Reply
 from andromede.services.drive.dav import finding, reading
 from andromede.services.drive.dav.call import Call
-from andromede.services.drive.dav.props import Reader, http_date, simple
+from andromede.services.drive.dav.props import Reader, simple
 from andromede.services.drive.dav.xml import d, element, escape, nc
 from andromede.services.drive.errors import Forbidden
 from andromede.services.drive.tree import nodes, trash
@@ -61,9 +61,7 @@ async def _get(call: Call) -> Reply:
         return one, nodes.extents_of(db, one.body_id)
 
     one, extents = await call.dav.desk.read(look)
-    headers = [("ETag", f'"{one.etag}"'), ("Last-Modified", http_date(one.mtime)), ("Accept-Ranges", "bytes"), *reading.SAFE]
-    headers.append(("Content-Disposition", "attachment"))
-    return reading.content(call, headers, extents, one.size, one.mime, one.etag, one.mtime)
+    return reading.beside(call, extents, one)
 
 
 async def _list(call: Call) -> Reply:

@@ -4,6 +4,7 @@ Source: the Nextcloud developer manual, "Chunked file upload". Names of parts as
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from sqlalchemy import Connection
 
@@ -15,7 +16,6 @@ from andromede.services.drive.dav.call import Call
 from andromede.services.drive.dav.props import http_date, simple
 from andromede.services.drive.dav.shared import Shared, put_of
 from andromede.services.drive.dav.xml import d, oc
-from andromede.services.drive.errors import Mismatch
 from andromede.services.drive.tree import files, names, nodes, room, uploads
 from andromede.services.drive.tree.nodes import File, Node
 
@@ -74,11 +74,7 @@ async def _part(call: Call) -> Reply:
         room.look(db, call.space, call.quota, _needed(db, call, target, max(total, room.pending(db, call.space) + (request.length or 0))))
 
     await call.dav.desk.read(look)
-    stored = await call.dav.content.put(call.space.id, request.body(), checks)
-    if request.length is not None and stored.size != request.length:
-        raise Mismatch(f"{stored.size} bytes came, and {request.length} were announced.")
-    for check in checks:
-        check.prove()
+    stored = await writing.take(call, checks)
     made, new = await call.dav.desk.write(lambda db: uploads.keep(db, call.space, name, part, stored.size, stored.extents))
     return Reply(201 if new else 204, [("ETag", f'"{made.etag}"'), ("OC-ETag", f'"{made.etag}"')])
 
@@ -92,11 +88,7 @@ async def _finish(call: Call) -> Reply:
     other = put_of(call, to)
     if other is not None:
         return await _finish_there(call, other, total)
-    there = Call(call.dav, call.request, call.person, call.space, call.base, to)
-
-    def allow(db: Connection, parent: Sequence[Node], before: Node | None) -> None:
-        guard.proven(there, db, before)
-        guard.changed(there, db, parent if before is None else [*parent, before])
+    allow = partial(guard.put, Call(call.dav, call.request, call.person, call.space, call.base, to))
 
     def change(db: Connection) -> tuple[Node, bool]:
         size, extents = uploads.whole(db, call.space, call.names[0], total)
@@ -117,13 +109,8 @@ async def _finish_there(call: Call, other: Shared, total: int | None) -> Reply:
     size, extents = await call.dav.desk.read(lambda db: uploads.whole(db, call.space, call.names[0], total))
     await call.dav.desk.read(lambda db: room.look(db, other.space, call.quota, size))
     stored = await call.dav.content.put(other.space.id, call.dav.content.read(call.space.id, extents, 0, size), checks)
-    for check in checks:
-        check.prove()
-    file = File(stored.size, stored.extents, writing.mime_of(name), mtime, " ".join(check.text() for check in checks))
-
-    def allow(db: Connection, parent: Sequence[Node], before: Node | None) -> None:
-        guard.proven(other, db, before)
-        guard.changed(other, db, parent if before is None else [*parent, before])
+    checksums.prove(checks)
+    file, allow = File(stored.size, stored.extents, writing.mime_of(name), mtime, checksums.texts(checks)), partial(guard.put, other)
 
     def change(db: Connection) -> tuple[Node, bool]:
         made = files.put(db, other.space, other.names, file, quota=call.quota, by=call.person.id, check=allow, created=created)

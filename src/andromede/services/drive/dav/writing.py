@@ -2,13 +2,15 @@
 
 import mimetypes
 from collections.abc import Sequence
+from functools import partial
 
 from sqlalchemy import Connection
 
 from andromede.core.errors import BadRequest, CloudError, UnsupportedMedia
 from andromede.http.plain import Reply
 from andromede.services.drive import checksums
-from andromede.services.drive.content import SMALL
+from andromede.services.drive.checksums import Check
+from andromede.services.drive.content import SMALL, Stored
 from andromede.services.drive.dav import guard
 from andromede.services.drive.dav.call import Call, Headers
 from andromede.services.drive.errors import Forbidden, Mismatch
@@ -49,17 +51,9 @@ async def put(call: Call) -> Reply:
     expected = max(request.length or 0, call.number("oc-total-length") or 0)
     if request.length is None or expected > SMALL:
         await call.dav.desk.read(lambda db: _look(call, db, expected))
-    stored = await call.dav.content.put(call.space.id, request.body(), checks)
-    if request.length is not None and stored.size != request.length:
-        raise Mismatch(f"{stored.size} bytes came, and {request.length} were announced.")
-    for check in checks:
-        check.prove()
-    file = File(stored.size, stored.extents, mime_of(call.names[-1]), mtime, " ".join(check.text() for check in checks))
-
-    def allow(db: Connection, parent: Sequence[Node], before: Node | None) -> None:
-        guard.proven(call, db, before)
-        guard.changed(call, db, parent if before is None else [*parent, before])
-
+    stored = await take(call, checks)
+    file = File(stored.size, stored.extents, mime_of(call.names[-1]), mtime, checksums.texts(checks))
+    allow = partial(guard.put, call)
     made, new = await call.dav.desk.write(
         lambda db: files.put(db, call.space, call.names, file, quota=call.quota, by=call.person.id, check=allow, created=created)
     )
@@ -67,11 +61,19 @@ async def put(call: Call) -> Reply:
     return Reply(201 if new else 204, [*told, ("OC-Checksum", made.checksums)] if made.checksums else told)
 
 
+async def take(call: Call, checks: Sequence[Check]) -> Stored:
+    """Keep the body of a request. Raises Mismatch where it is not as long as was announced, or not what `checks` say."""
+    stored = await call.dav.content.put(call.space.id, call.request.body(), checks)
+    if call.request.length is not None and stored.size != call.request.length:
+        raise Mismatch(f"{stored.size} bytes came, and {call.request.length} were announced.")
+    checksums.prove(checks)
+    return stored
+
+
 def _look(call: Call, db: Connection, expected: int) -> None:
     """What is wrong with a PUT is said before its bytes are taken, as far as it is known."""
     parent, before = nodes.parents(db, call.space.root_id, call.names)
-    guard.proven(call, db, before)
-    guard.changed(call, db, parent if before is None else [*parent, before])
+    guard.put(call, db, parent, before)
     room.look(db, call.space, call.quota, expected - (before.size if before is not None else 0))
 
 
@@ -155,7 +157,7 @@ async def patch(call: Call) -> Reply:
 
     one, extents = await call.dav.desk.read(look)
     async for piece in call.dav.content.read(call.space.id, extents, 0, one.size):
-        await call.dav.desk.run(lambda piece=piece: check.update(piece))  # type: ignore[misc]
+        await call.dav.desk.run(partial(check.update, piece))
 
     def change(db: Connection) -> None:
         now = nodes.by_id(db, one.id)

@@ -2,36 +2,14 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import delete, select
 
-from andromede.core.clock import now
 from andromede.core.errors import NotFound
+from andromede.services.drive.notices import TEXTS
 from andromede.services.drive.ocs.answers import Data
 from andromede.services.drive.ocs.call import Call, Route
 from andromede.services.drive.pages import language
 from andromede.services.drive.tables_people import notice
-
-MOST = 200
-TEXTS = {
-    "shared": {"en": "{by} shared {name} with you", "fr": "{by} a partagé {name} avec vous"},
-    "shared group": {"en": "{by} shared {name} with your group {group}", "fr": "{by} a partagé {name} avec votre groupe {group}"},
-}
-"""What a notice of each kind says; braces are its facts."""
-
-
-def tell(db: Connection, user_id: str, kind: str, facts: dict[str, Any]) -> None:
-    """Tell a user of something; of more than 200 things the oldest is forgotten."""
-    db.execute(insert(notice).values(user_id=user_id, kind=kind, facts=facts, created=now()))
-    old = db.scalar(select(notice.c.id).where(notice.c.user_id == user_id).order_by(notice.c.id.desc()).offset(MOST).limit(1))
-    if old is not None:
-        db.execute(delete(notice).where(notice.c.user_id == user_id, notice.c.id <= old))
-
-
-def untell(db: Connection, share_id: int) -> None:
-    """Forget what was told of a share that is no more."""
-    for row in db.execute(select(notice.c.id, notice.c.facts).where(notice.c.kind.in_(list(TEXTS)))).all():
-        if row.facts.get("share") == share_id:
-            db.execute(delete(notice).where(notice.c.id == row.id))
 
 
 def _seen(call: Call, row: Any) -> dict[str, Any]:
@@ -39,12 +17,12 @@ def _seen(call: Call, row: Any) -> dict[str, Any]:
     text = TEXTS[row.kind][language(call.request.headers.get("accept-language"))]
     rich = {
         "by": {"type": "user", "id": facts["by_account"], "name": facts["by"]},
-        "name": {"type": "highlight", "id": str(facts["share"]), "name": facts["name"]},
+        "name": {"type": "highlight", "id": str(row.share_id), "name": facts["name"]},
         "group": {"type": "user-group", "id": facts.get("group", ""), "name": facts.get("group", "")},
     }
     return {
         "notification_id": row.id, "app": "files_sharing", "user": call.person.account, "datetime": row.created.isoformat(timespec="seconds"),
-        "object_type": "share", "object_id": str(facts["share"]), "subject": text.format(**{key: one["name"] for key, one in rich.items()}),
+        "object_type": "share", "object_id": str(row.share_id), "subject": text.format(**{key: one["name"] for key, one in rich.items()}),
         "message": "", "link": "", "subjectRich": text, "messageRich": "", "messageRichParameters": {}, "icon": "", "actions": [],
         "subjectRichParameters": {key: one for key, one in rich.items() if f"{{{key}}}" in text}, "shouldNotify": True,
     }  # fmt: skip
