@@ -8,7 +8,6 @@ import pytest
 
 from andromede.drivers.blob.fake import Fake
 from andromede.services.drive import leaving, shares
-from andromede.services.drive.dav import face
 from andromede.services.drive.dav.face import Dav
 from tests.drive_people import Browser, Site, drive
 from tests.waiting import until
@@ -22,8 +21,7 @@ READ, UPDATE, CREATE, DELETE, SHARE = 1, 2, 4, 8, 16
 
 
 @pytest.fixture
-def site(cloud, monkeypatch):
-    monkeypatch.setattr(face, "_SOON", 0.0)
+def site(cloud):
     with drive(cloud, Dav(cloud.database, Fake())) as site:
         cloud.other("ann")
         yield site
@@ -95,6 +93,19 @@ def test_a_folder_is_seen_and_changed_by_another(demo, ann):
 
 
 TRASH = b'<d:propfind xmlns:d="DAV:" xmlns:nc="http://nextcloud.org/ns"><d:prop><nc:trashbin-filename/></d:prop></d:propfind>'
+
+
+def test_no_two_processes_tell_otherwise(cloud, demo, ann):
+    with drive(cloud, Dav(cloud.database, Fake())) as second:
+        there, mount = Person(second, "ann"), "/remote.php/dav/files/ann/plans/"
+        assert mount not in there.list()
+        made = demo.share("/plans", 0, shareWith="ann")
+        assert mount in ann.list()
+        assert mount in there.list()
+        assert there("MKCOL", "/plans/sub").status == 201
+        assert demo.site.ocs("DELETE", f"{API}/{made['id']}").status == 200
+        assert mount not in ann.list()
+        assert mount not in there.list()
 
 
 def test_what_a_share_does_not_allow_is_refused(demo, ann):

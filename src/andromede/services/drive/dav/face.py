@@ -15,7 +15,6 @@ from urllib.parse import quote
 import structlog
 from sqlalchemy import Connection
 
-from andromede.core.clock import monotonic
 from andromede.core.errors import CloudError, MethodNotAllowed, NotFound
 from andromede.db.engine import Database
 from andromede.drivers.blob import Store
@@ -45,7 +44,6 @@ FILES: dict[str, Handler] = {
     "PATCH": writing.patch, "REPORT": reports.report, "SEARCH": reports.search,
 }  # fmt: skip
 _BESIDE: dict[str, Handler] = {"uploads": uploads.answer, "trashbin": trashbin.answer, "versions": history.answer}
-_SOON, _MANY = 1.0, 10_000
 _OLD, _NEW = b"/remote.php/webdav", b"/remote.php/dav"
 _EXCEPTIONS = {
     400: "BadRequest", 401: "NotAuthenticated", 403: "Forbidden", 404: "NotFound", 405: "MethodNotAllowed", 409: "Conflict",
@@ -60,7 +58,6 @@ class Dav:
     def __init__(self, database: Database, store: Store, settings: Settings | None = None) -> None:
         self.desk, self.content, self.settings = Desk(database), Content(store), settings or Settings()
         self._homes: dict[str, Space] = {}
-        self._mounts: dict[str, tuple[float, dict[str, Grant]]] = {}
 
     def close(self) -> None:
         """Wait for what is under way."""
@@ -113,14 +110,14 @@ class Dav:
             if kind == "files":
                 return await self._files(request, person, base, below)
             call = Call(self, request, person, await self.home(person), base, names_of.split(below))
-            call.mounts = await self.mounts(person, fresh=True) if kind == "uploads" and request.method == "MOVE" else {}
+            call.mounts = await self.mounts(person) if kind == "uploads" and request.method == "MOVE" else {}
             return await _BESIDE[kind](call)
         if request.method == "SEARCH":
             base = f"{_NEW.decode()}/files/{quote(person.account)}"
             return await reports.search(Call(self, request, person, await self.home(person), base, ()))
         if kind == "bulk" and request.method == "POST":
             many = Call(self, request, person, await self.home(person), base="", names=())
-            many.mounts = await self.mounts(person, fresh=True)
+            many.mounts = await self.mounts(person)
             return await bulk.post(many)
         return await self._others(request, person, kind, parts)
 
@@ -130,7 +127,7 @@ class Dav:
         handler = self._handler(request)
         names = names_of.split(path)
         call = Call(self, request, person, await self.home(person), base, names)
-        call.mounts = await self.mounts(person, fresh=request.method not in {"GET", "HEAD", "PROPFIND", "REPORT"})
+        call.mounts = await self.mounts(person)
         if not call.mounts:
             return await handler(call)
         to = call.target(call.destination()) if request.method in {"MOVE", "COPY"} else None
@@ -144,12 +141,9 @@ class Dav:
         there.may(request.method)
         return await handler(there)
 
-    async def mounts(self, person: Person, *, fresh: bool = False) -> dict[str, Grant]:
-        """What others have shared with somebody, by the names under which it is seen; known for a second. fresh: as it is now, for a change:
-        what another process has just told of must not be put beside it."""
-        until, known = self._mounts.get(person.id, (0.0, {}))
-        if monotonic() < until and not fresh:
-            return known
+    async def mounts(self, person: Person) -> dict[str, Grant]:
+        """What others have shared with somebody, by the names under which it is seen. It is looked up each time: were a process to remember
+        it, a client that asks another one next would take a share for removed, and its own copy of it for something new."""
 
         def look(db: Connection) -> dict[str, Grant] | None:
             rows = shares.taken(db, person)
@@ -164,9 +158,6 @@ class Dav:
         made = await self.desk.read(look)
         if made is None:
             made = await self.desk.write(name)
-        if len(self._mounts) > _MANY:
-            self._mounts.clear()
-        self._mounts[person.id] = (monotonic() + _SOON, made)
         return made
 
     async def _mount(self, call: Call, name: str, to: tuple[str, ...] | None) -> Reply:
@@ -174,7 +165,6 @@ class Dav:
         row, person = call.mounts[name].row, call.person
         if call.request.method == "DELETE":
             await self.desk.write(lambda db: shares.hide(db, person, row))
-            self._mounts.pop(person.id, None)
             return Reply(204)
         if to is None or len(to) != 1:
             raise Forbidden("What another has shared stays at the root.")
@@ -186,7 +176,6 @@ class Dav:
             shares.rename_mount(db, person, row.id, to[0])
 
         await self.desk.write(change)
-        self._mounts.pop(person.id, None)
         return Reply(201)
 
     async def within(self, request: Request, person: Person, grant: Grant, base: str, path: bytes) -> Reply:
